@@ -1,0 +1,27 @@
+"""Errors of the verifier's own code.
+
+    Error                      root of every error the house raises on purpose
+    └── EncodingError          bytes or a value that have no canonical form, or are not in it
+    └── VerificationError      something authentic was expected and something else was found
+
+Other packages hang their own branches below `Error`; HTTP status codes live in `server.errors` alone.
+"""
+
+from __future__ import annotations
+
+
+class Error(Exception):
+    """Root of all errors of hitproof; its text is safe to show to the person who caused it."""
+
+
+class EncodingError(Error):
+    """A value has no canonical encoding, or bytes are not the canonical encoding of anything."""
+
+
+class VerificationError(Error):
+    """A check failed; *expected* and *actual* say how, where that helps."""
+
+    def __init__(self, message: str, *, expected: object = None, actual: object = None) -> None:
+        super().__init__(message)
+        self.expected = expected
+        self.actual = actual

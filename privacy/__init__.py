@@ -1,0 +1,1 @@
+"""What may be shared, with whom, and at what privacy cost."""

@@ -1,0 +1,1 @@
+"""Nearest neighbours inside one partition, by exact integer scores."""

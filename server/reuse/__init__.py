@@ -1,0 +1,1 @@
+"""The lookup flow: may this request be answered from work already done?"""

@@ -1,0 +1,1 @@
+"""The process that runs a model and says which one produced what."""

@@ -1,0 +1,1 @@
+"""Where a miss is computed: OpenAI-compatible servers and our own runner."""
