@@ -1,0 +1,252 @@
+"""Entries of one tenant: store, read, list, remove. Every change writes its feed row in the same transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from sqlalchemy import and_, bindparam, func, literal_column
+
+from server.store.errors import NotFound
+from server.store.records import EntrySummary, NewEntry, StoredEntry
+from server.store.scoped import TenantRepository, scoped_delete, scoped_insert, scoped_select, scoped_update
+from server.store.tables import entries, entry_tags, feed, model_versions, models
+from tenants.identifiers import EntryId
+
+LIST_MAX: Final = 200
+
+_STORED: Final = (
+    scoped_select(
+        entries,
+        *(
+            entries.c[name]
+            for name in StoredEntry.__dataclass_fields__
+            if name not in ("model_status", "active_reported")
+        ),
+        model_versions.c.status,
+        models.c.reported.label("active_reported"),
+    )
+    .outerjoin_from(
+        entries,
+        model_versions,
+        and_(
+            model_versions.c.model_version == entries.c.model_version,
+            model_versions.c.reported == entries.c.reported,
+        ),
+    )
+    .outerjoin(models, models.c.alias == entries.c.model)
+)
+_BY_EXACT_KEY: Final = _STORED.where(entries.c.exact_key == bindparam("exact_key"), entries.c.state == "live")
+_BY_ID: Final = _STORED.where(entries.c.id == bindparam("entry_id"))
+_VECTORS: Final = (
+    scoped_select(entries, entries.c.id, entries.c.vector)
+    .where(
+        entries.c.fingerprint == bindparam("fingerprint"),
+        entries.c.embedder == bindparam("embedder"),
+        entries.c.state == "live",
+        entries.c.vector.is_not(None),
+        entries.c.expires_at_ms > bindparam("now_ms"),
+    )
+    .order_by(entries.c.id)
+)
+_SUMMARY_COLUMNS: Final = (
+    "id",
+    "model",
+    "model_version",
+    "source",
+    "state",
+    "state_reason",
+    "created_at_ms",
+    "expires_at_ms",
+    "last_hit_at_ms",
+    "hit_count",
+    "size_bytes",
+)
+_INSERT: Final = scoped_insert(entries)
+_INSERT_TAG: Final = scoped_insert(entry_tags)
+_INSERT_FEED: Final = scoped_insert(feed)
+_LIVE_IDS_OF_KEY: Final = scoped_select(entries, entries.c.id, entries.c.fingerprint).where(
+    entries.c.exact_key == bindparam("exact_key"), entries.c.state == "live"
+)
+_DELETE: Final = scoped_delete(entries).where(entries.c.id == bindparam("entry_id"))
+_TOUCH: Final = (
+    scoped_update(entries)
+    .where(entries.c.id == bindparam("entry_id"))
+    .values(
+        hit_count=entries.c.hit_count + bindparam("hits"),
+        last_hit_at_ms=bindparam("at_ms"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which entries an invalidation means; every condition given must hold, and *everything* needs no condition."""
+
+    entry: EntryId | None = None
+    tag: str | None = None
+    model_version: str | None = None
+    created_before_ms: int | None = None
+    everything: bool = False
+
+
+class EntryRepository(TenantRepository):
+    """The entries of one tenant."""
+
+    def get_live(self, exact_key: bytes) -> StoredEntry | None:
+        """Return the live entry under *exact_key*, expired or not."""
+        row = self._run(_BY_EXACT_KEY, {"exact_key": exact_key}).first()
+        return None if row is None else StoredEntry(*row)
+
+    def get(self, entry: EntryId) -> StoredEntry | None:
+        """Return one entry of this tenant."""
+        row = self._run(_BY_ID, {"entry_id": entry}).first()
+        return None if row is None else StoredEntry(*row)
+
+    def get_many(self, ids: Sequence[EntryId]) -> dict[EntryId, StoredEntry]:
+        """Return those of *ids* that are this tenant's."""
+        statement = _STORED.where(entries.c.id.in_(bindparam("ids", expanding=True)))
+        return {row[0]: StoredEntry(*row) for row in self._run(statement, {"ids": list(ids)})}
+
+    def load_vectors(self, fingerprint: bytes, embedder: str, *, now_ms: int) -> list[tuple[EntryId, bytes]]:
+        """Return ids and sealed vectors of one partition, in id order."""
+        rows = self._run(_VECTORS, {"fingerprint": fingerprint, "embedder": embedder, "now_ms": now_ms})
+        return [(EntryId(row[0]), row[1]) for row in rows]
+
+    def add(self, entry: NewEntry) -> None:
+        """Store *entry* and take the place of a live one under the same exact key."""
+        for old, fingerprint in self._run(_LIVE_IDS_OF_KEY, {"exact_key": entry.exact_key}).all():
+            self._remove(old, fingerprint, entry.created_at_ms)
+        values = asdict(entry)
+        tags = values.pop("tags")
+        values |= {"state": "live", "state_reason": None, "hit_count": 0, "last_hit_at_ms": entry.created_at_ms}
+        self._run(_INSERT, values)
+        self._run_many(_INSERT_TAG, [{"tag": tag, "entry_id": entry.id} for tag in sorted(set(tags))])
+        self._feed("add", entry.id, entry.fingerprint, entry.created_at_ms)
+
+    def quarantine(self, entry: EntryId, *, reason: str, at_ms: int) -> bool:
+        """Take a live entry out of service and keep it for inspection; False when there was none."""
+        row = self._run(
+            scoped_update(entries)
+            .where(entries.c.id == bindparam("entry_id"), entries.c.state == "live")
+            .values(state="quarantined", state_reason=reason[:200])
+            .returning(entries.c.fingerprint),
+            {"entry_id": entry},
+        ).first()
+        if row is None:
+            return False
+        self._feed("remove", entry, row[0], at_ms)
+        return True
+
+    def count(self, selection: Selection) -> int:
+        """Count what *selection* means."""
+        statement = scoped_select(entries, func.count()).where(*_conditions(selection))
+        return int(self._run(statement).scalar_one())
+
+    def delete(self, selection: Selection, *, at_ms: int) -> int:
+        """Remove what *selection* means, rows and sealed bytes and all; return how many."""
+        statement = scoped_select(entries, entries.c.id, entries.c.fingerprint).where(*_conditions(selection))
+        rows = self._run(statement).all()
+        for entry, fingerprint in rows:
+            self._remove(entry, fingerprint, at_ms)
+        return len(rows)
+
+    def delete_one(self, entry: EntryId, *, at_ms: int) -> None:
+        """Remove one entry; raises `NotFound`."""
+        if self.delete(Selection(entry=entry), at_ms=at_ms) == 0:
+            raise NotFound("there is no such entry")
+
+    def touch(self, hits: Iterable[tuple[EntryId, int, int]]) -> None:
+        """Add up (entry, hits, last at_ms): what eviction goes by. Expiry is absolute and stays where it is."""
+        self._run_many(_TOUCH, [{"entry_id": entry, "hits": count, "at_ms": at} for entry, count, at in hits])
+
+    def list_page(self, *, after: EntryId | None, limit: int, tag: str | None, model: str | None) -> list[EntrySummary]:
+        """Return a page of summaries, newest first, that begins behind *after*."""
+        statement = scoped_select(
+            entries, *(entries.c[name] for name in _SUMMARY_COLUMNS), entries.c.vector.is_not(None)
+        ).order_by(entries.c.id.desc())
+        if after is not None:
+            statement = statement.where(entries.c.id < after)
+        if model is not None:
+            statement = statement.where(entries.c.model == model)
+        if tag is not None:
+            statement = statement.where(entries.c.id.in_(_tagged(tag)))
+        rows = self._run(statement.limit(min(limit, LIST_MAX))).all()
+        tags = self._tags([row[0] for row in rows])
+        return [EntrySummary(*row, tags.get(row[0], ())) for row in rows]
+
+    def get_summary(self, entry: EntryId) -> EntrySummary | None:
+        """Return one entry's summary."""
+        statement = scoped_select(
+            entries, *(entries.c[name] for name in _SUMMARY_COLUMNS), entries.c.vector.is_not(None)
+        ).where(entries.c.id == entry)
+        row = self._run(statement).first()
+        return None if row is None else EntrySummary(*row, self._tags([entry]).get(entry, ()))
+
+    def totals(self) -> tuple[int, int]:
+        """Return how many entries the tenant holds and their bytes."""
+        row = self._run(
+            scoped_select(entries, func.count(), func.coalesce(func.sum(entries.c.size_bytes), 0))
+        ).one()
+        return int(row[0]), int(row[1])
+
+    def load_eviction_candidates(self, limit: int) -> list[tuple[EntryId, int, int, int, int, int]]:
+        """Return (id, last hit ms, hits, created ms, cost micro, bytes) of the entries least recently hit."""
+        statement = (
+            scoped_select(
+                entries,
+                entries.c.id,
+                entries.c.last_hit_at_ms,
+                entries.c.hit_count,
+                entries.c.created_at_ms,
+                entries.c.cost_micro,
+                entries.c.size_bytes,
+            )
+            .order_by(entries.c.last_hit_at_ms)
+            .limit(limit)
+        )
+        return [(EntryId(row[0]), row[1], row[2], row[3], row[4], row[5]) for row in self._run(statement)]
+
+    def _remove(self, entry: EntryId, fingerprint: bytes, at_ms: int) -> None:
+        self._run(scoped_delete(entry_tags).where(entry_tags.c.entry_id == bindparam("entry_id")), {"entry_id": entry})
+        self._run(_DELETE, {"entry_id": entry})
+        self._feed("remove", entry, fingerprint, at_ms)
+
+    def _feed(self, operation: str, entry: EntryId, fingerprint: bytes, at_ms: int) -> None:
+        self._run(
+            _INSERT_FEED,
+            {"operation": operation, "entry_id": entry, "fingerprint": fingerprint, "at_ms": at_ms},
+        )
+
+    def _tags(self, ids: Sequence[EntryId]) -> dict[EntryId, tuple[str, ...]]:
+        if not ids:
+            return {}
+        statement = (
+            scoped_select(entry_tags, entry_tags.c.entry_id, entry_tags.c.tag)
+            .where(entry_tags.c.entry_id.in_(ids))
+            .order_by(entry_tags.c.tag)
+        )
+        found: dict[EntryId, tuple[str, ...]] = {}
+        for entry, tag in self._run(statement):
+            found[entry] = (*found.get(entry, ()), tag)
+        return found
+
+
+def _tagged(tag: str) -> Any:
+    return scoped_select(entry_tags, entry_tags.c.entry_id).where(entry_tags.c.tag == tag)
+
+
+def _conditions(selection: Selection) -> list[Any]:
+    conditions: list[Any] = []
+    if selection.entry is not None:
+        conditions.append(entries.c.id == selection.entry)
+    if selection.tag is not None:
+        conditions.append(entries.c.id.in_(_tagged(selection.tag)))
+    if selection.model_version is not None:
+        conditions.append(entries.c.model_version == selection.model_version)
+    if selection.created_before_ms is not None:
+        conditions.append(entries.c.created_at_ms < selection.created_before_ms)
+    if not conditions and not selection.everything:
+        raise ValueError("a selection without any condition means nothing; ask for everything by name")
+    return conditions or [literal_column("1") == literal_column("1")]

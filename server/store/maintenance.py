@@ -1,0 +1,127 @@
+"""What the house does for all tenants at once: follow the feed, sweep what expired, keep the audit chain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
+
+from crypto.canonical import CanonicalValue, canonical_json, digest_fields
+from server.store.entries import EntryRepository, Selection
+from server.store.records import AuditRow, FeedRow
+from server.store.tables import audit_log, entries, feed, lookups
+from tenants.identifiers import EntryId, TenantId
+
+FEED_PAGE: Final = 1000
+AUDIT_DOMAIN: Final = "hitproof/audit/v1"
+AUDIT_START: Final = bytes(32)
+
+_FEED_AFTER: Final = (
+    select(*(feed.c[name] for name in FeedRow.__dataclass_fields__))
+    .where(feed.c.seq > bindparam("seq"))
+    .order_by(feed.c.seq)
+    .limit(FEED_PAGE)
+)
+
+
+def get_feed_head(connection: Connection) -> int:
+    """Return the newest feed position, 0 for an empty feed."""
+    return int(connection.execute(select(func.coalesce(func.max(feed.c.seq), 0))).scalar_one())
+
+
+def load_feed(connection: Connection, *, after: int) -> list[FeedRow]:
+    """Return the next page of the feed behind *after*, in order."""
+    return [FeedRow(*row) for row in connection.execute(_FEED_AFTER, {"seq": after})]
+
+
+def add_drop(connection: Connection, tenant: TenantId, *, at_ms: int) -> None:
+    """Tell every process to forget what it holds of *tenant*."""
+    connection.execute(
+        insert(feed),
+        {"tenant_id": tenant, "fingerprint": None, "operation": "drop", "entry_id": None, "at_ms": at_ms},
+    )
+
+
+def sweep_expired(connection: Connection, *, now_ms: int, limit: int) -> tuple[int, int]:
+    """Delete up to *limit* expired entries and as many expired lookups; return how many of each."""
+    rows = connection.execute(
+        select(entries.c.tenant_id, entries.c.id).where(entries.c.expires_at_ms <= now_ms).limit(limit)
+    ).all()
+    for tenant, entry in rows:
+        EntryRepository(connection, TenantId(tenant)).delete(Selection(entry=EntryId(entry)), at_ms=now_ms)
+    old = select(lookups.c.id).where(lookups.c.expires_at_ms <= now_ms).limit(limit)
+    gone = connection.execute(delete(lookups).where(lookups.c.id.in_(old.scalar_subquery())))
+    return len(rows), gone.rowcount
+
+
+def trim_feed(connection: Connection, *, before_ms: int) -> int:
+    """Delete feed rows older than *before_ms*; a process that was away longer reloads its partitions."""
+    head = get_feed_head(connection)
+    return connection.execute(delete(feed).where(feed.c.at_ms < before_ms, feed.c.seq < head)).rowcount
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """One administrative change, as it is written down before it takes effect."""
+
+    actor: str
+    tenant: TenantId | None
+    action: str
+    target: str
+    detail: CanonicalValue
+
+
+def append_audit(connection: Connection, event: AuditEvent, *, at_ms: int) -> None:
+    """Chain *event* to the audit log; runs in the change's own transaction, so neither is there without the other."""
+    last = connection.execute(select(audit_log.c.hash).order_by(audit_log.c.seq.desc()).limit(1)).first()
+    previous = AUDIT_START if last is None else bytes(last[0])
+    detail = canonical_json(event.detail)
+    connection.execute(
+        insert(audit_log),
+        {
+            "at_ms": at_ms,
+            "actor": event.actor,
+            "tenant_id": event.tenant,
+            "action": event.action,
+            "target": event.target,
+            "detail": detail.decode(),
+            "previous_hash": previous,
+            "hash": _audit_hash(previous, at_ms, event, detail),
+        },
+    )
+
+
+def verify_audit_chain(connection: Connection) -> int | None:
+    """Recompute the chain; return the first row that does not fit, or None."""
+    previous = AUDIT_START
+    statement = select(*(audit_log.c[name] for name in AuditRow.__dataclass_fields__)).order_by(audit_log.c.seq)
+    for row in connection.execute(statement):
+        found = AuditRow(*row)
+        event = AuditEvent(found.actor, found.tenant_id, found.action, found.target, None)
+        expected = _audit_hash(previous, found.at_ms, event, found.detail.encode())
+        if bytes(found.previous_hash) != previous or bytes(found.hash) != expected:
+            return found.seq
+        previous = expected
+    return None
+
+
+def list_audit(connection: Connection, *, tenant: TenantId | None, after: int, limit: int) -> list[AuditRow]:
+    """Return audit rows behind *after*; of one tenant, or of everything for the platform."""
+    statement = select(*(audit_log.c[name] for name in AuditRow.__dataclass_fields__)).where(audit_log.c.seq > after)
+    if tenant is not None:
+        statement = statement.where(audit_log.c.tenant_id == tenant)
+    return [AuditRow(*row) for row in connection.execute(statement.order_by(audit_log.c.seq).limit(limit))]
+
+
+def _audit_hash(previous: bytes, at_ms: int, event: AuditEvent, detail: bytes) -> bytes:
+    return digest_fields(
+        AUDIT_DOMAIN,
+        previous,
+        at_ms.to_bytes(8, "big"),
+        event.actor.encode(),
+        (event.tenant or "").encode(),
+        event.action.encode(),
+        event.target.encode(),
+        detail,
+    )
