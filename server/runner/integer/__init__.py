@@ -1,0 +1,1 @@
+"""A language model whose arithmetic is integer by definition: one semantics, two implementations, the same bits."""

@@ -1,0 +1,65 @@
+"""How a conversation becomes tokens, and what is left out of one that is too long."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from crypto.canonical import canonical_json
+from server.runner.engine import Turn
+from server.runner.integer.errors import RequestRefused
+from server.runner.integer.tokenizer import ASSISTANT, END, SYSTEM, USER, Tokenizer
+
+TEMPLATE_KIND: Final = "hitproof-turns/v1"
+TRUNCATION_RULE: Final = "the oldest tokens are dropped"
+ROLES: Final = {"system": SYSTEM, "user": USER, "assistant": ASSISTANT}
+
+
+@dataclass(frozen=True, slots=True)
+class ChatTemplate:
+    """Role token and text for each turn, END behind each answer given before, and ASSISTANT last.
+
+    Of a conversation longer than *context* − *answer_reserve* tokens only the newest tokens are kept, so that every
+    prompt leaves room for an answer.
+    """
+
+    context: int
+    answer_reserve: int = 96
+
+    @property
+    def prompt_tokens_max(self) -> int:
+        """The longest prompt that is passed to the model."""
+        return self.context - self.answer_reserve
+
+    def render(self, turns: Sequence[Turn], tokenizer: Tokenizer) -> list[int]:
+        """Return the prompt's token ids, at most `prompt_tokens_max`. Raises `RequestRefused` for an unknown role."""
+        parts: list[list[int]] = [[ASSISTANT]]
+        room = self.prompt_tokens_max - 1
+        for turn in reversed(turns):
+            if turn.role not in ROLES:
+                raise RequestRefused(f"the role {turn.role!r} is unknown; use system, user or assistant")
+            if room > 0:
+                part = [ROLES[turn.role], *tokenizer.encode_tail(turn.text, room)]
+                part = (part + [END] if turn.role == "assistant" else part)[-room:]
+                parts.append(part)
+                room -= len(part)
+        return [token for part in reversed(parts) for token in part]
+
+    def as_manifest(self) -> dict[str, str | int]:
+        """Return kind, rules and sizes, without the digest."""
+        return {
+            "kind": TEMPLATE_KIND,
+            "turn": "role token, text; END behind an assistant turn; ASSISTANT last",
+            "system_token": SYSTEM,
+            "user_token": USER,
+            "assistant_token": ASSISTANT,
+            "end_token": END,
+            "prompt_tokens_max": self.prompt_tokens_max,
+            "answer_reserve_tokens": self.answer_reserve,
+            "truncation": TRUNCATION_RULE,
+        }
+
+    def to_bytes(self) -> bytes:
+        """Return the canonical form of `as_manifest`, whose SHA-256 identifies the template."""
+        return canonical_json(self.as_manifest())
