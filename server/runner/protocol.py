@@ -1,0 +1,56 @@
+"""The runner protocol, version 1: OpenAI's chat API plus what a runner says about its answers.
+
+* `GET /v1/models`, `POST /v1/chat/completions`: OpenAI's shapes, streamed and not.
+* `GET /runner/v1/manifests`: `{"protocol", "models": [{"name", "model_version", "manifest"}]}`; the manifest is null
+  where the runner did not load the model itself, and then the version is a declared one.
+* Every whole answer, and the last chunk of every stream, carries a top-level `hitproof_runner` object:
+  `{"protocol", "model_version", "prompt_token_ids", "output_token_ids", "parameters"}`.
+
+Evolution rule: within v1, fields of these objects are only appended; readers ignore those they do not know. A change
+of meaning is `hitproof/runner/v2` under new paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from server.ports import JsonObject, UpstreamModel
+
+PROTOCOL: Final = "hitproof/runner/v1"
+PROVENANCE_FIELD: Final = "hitproof_runner"
+MODELS_PATH: Final = "/v1/models"
+COMPLETIONS_PATH: Final = "/v1/chat/completions"
+MANIFESTS_PATH: Final = "/runner/v1/manifests"
+HEALTH_PATH: Final = "/healthz"
+
+
+def provenance_object(
+    model_version: str,
+    *,
+    prompt_token_ids: Sequence[int] | None,
+    output_token_ids: Sequence[int] | None,
+    parameters: Mapping[str, Any],
+) -> JsonObject:
+    """Return the `hitproof_runner` object of one answer; token ids are null where the runner never saw them."""
+    return {
+        "protocol": PROTOCOL,
+        "model_version": model_version,
+        "prompt_token_ids": None if prompt_token_ids is None else list(prompt_token_ids),
+        "output_token_ids": None if output_token_ids is None else list(output_token_ids),
+        "parameters": dict(parameters),
+    }
+
+
+def manifests_object(models: Sequence[UpstreamModel]) -> JsonObject:
+    """Return the body of `GET /runner/v1/manifests`."""
+    listed = [
+        {"name": model.name, "model_version": model.model_version, "manifest": model.manifest} for model in models
+    ]
+    return {"protocol": PROTOCOL, "models": listed}
+
+
+def models_object(models: Sequence[UpstreamModel]) -> JsonObject:
+    """Return the body of `GET /v1/models`, as OpenAI's clients read it."""
+    listed = [{"id": model.name, "object": "model", "created": 0, "owned_by": "hitproof-runner"} for model in models]
+    return {"object": "list", "data": listed}

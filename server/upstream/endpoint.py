@@ -1,0 +1,43 @@
+"""The address of an upstream as the operator wrote it, checked before anything is sent there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import httpx2
+
+from server.upstream.errors import ForbiddenAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where an upstream is: *base_url* without a trailing slash, and the one host and port it may be reached at."""
+
+    base_url: str
+    host: str
+    port: int
+
+
+def read_endpoint(base_url: str, *, allow_private: bool) -> Endpoint:
+    """Read *base_url*; raises `ForbiddenAddress` for anything but a plain https address.
+
+    With *allow_private* http is open too, since certificates are rare on loopback and private networks.
+    """
+    try:
+        url = httpx2.URL(base_url)
+    except httpx2.InvalidURL:
+        raise ForbiddenAddress("the upstream's base_url is not a URL", address="") from None
+    if url.scheme not in ("https", "http") or not url.host:
+        raise ForbiddenAddress("the upstream's base_url must begin with https:// and a host", address=url.host)
+    if url.scheme == "http" and not allow_private:
+        raise ForbiddenAddress(
+            f"the upstream {url.host!r} is plain http; use https, or set allow_private for a private one",
+            address=url.host,
+        )
+    if url.userinfo or url.query or url.fragment:
+        raise ForbiddenAddress(
+            "the upstream's base_url may hold no user, password, query or fragment; give the key as api_key",
+            address=url.host,
+        )
+    port = url.port or (443 if url.scheme == "https" else 80)
+    return Endpoint(str(url).rstrip("/"), url.raw_host.decode("ascii"), port)
