@@ -1,0 +1,81 @@
+"""Negation and opposites of a text: what it denies, and on which side of which axis it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from .axes import flipped
+from .characters import words
+from .lexicon import lexicon
+from .tokens import Tokens, is_number
+
+#: Between a negation and the word it turns round ("not very safe"); more than this and the negation is only counted.
+BETWEEN: Final = frozenset(
+    words("very so that really fully entirely completely yet always quite all too being been be it a an")
+)
+REACH: Final = 3
+#: "doesn't work" is "broken", although "work" alone is on no axis.
+WORKING: Final = frozenset(("work", "working", "works", "worked", "function", "functioning"))
+WORKING_POLE_OF: Final = "working"
+
+
+@dataclass(slots=True)
+class Polarity:
+    """*negations* counts what denies, *denied* are the stems denied, *implied* the words that deny without saying so."""
+
+    negations: int = 0
+    denied: set[str] = field(default_factory=set)
+    implied: set[str] = field(default_factory=set)
+    poles: set[str] = field(default_factory=set)
+
+
+def read_polarity(tokens: Tokens) -> Polarity:
+    """Read negations and poles; a negation right before a state flips the state and is then not counted."""
+    found = Polarity()
+    low, marks = tokens.low, tokens.marks
+    flips: dict[int, tuple[str, ...]] = {}
+    for position, (token, mark) in enumerate(zip(low, marks, strict=True)):
+        if mark.is_implicit_negation:
+            found.implied.add(token)
+        if not (mark.is_negation or token.endswith("n't")) or _says_nothing(low, position):
+            continue
+        place = _flippable(tokens, position)
+        if place is None or place in flips:
+            found.negations += 1
+            found.denied.update(stem for stem in tokens.stems[position + 1 : position + 1 + REACH] if stem)
+        else:
+            flips[place] = _flipped_poles(tokens, place)
+    for position, mark in enumerate(marks):
+        if position in flips:
+            found.poles.update(flips[position])
+        elif mark.poles:
+            found.poles.update(mark.poles)
+    return found
+
+
+def _says_nothing(low: list[str], position: int) -> bool:
+    """Say whether a negation word denies nothing here: "or not", "not only", "no. 5"."""
+    token = low[position]
+    behind = low[position + 1] if position + 1 < len(low) else ""
+    if token == "not":
+        return behind == "only" or (position > 0 and low[position - 1] == "or")
+    if token == "no":
+        following = low[position + 2] if behind == "." and position + 2 < len(low) else behind
+        return following != "" and is_number(following)
+    return False
+
+
+def _flippable(tokens: Tokens, position: int) -> int | None:
+    """Return the place of the state that the negation at *position* turns round, if there is one within reach."""
+    for place in range(position + 1, min(position + 1 + REACH, len(tokens.low))):
+        if tokens.low[place] in WORKING or any(pole[0] == "s" for pole in tokens.marks[place].poles):
+            return place
+        if tokens.low[place] not in BETWEEN:
+            return None
+    return None
+
+
+def _flipped_poles(tokens: Tokens, place: int) -> tuple[str, ...]:
+    word = WORKING_POLE_OF if tokens.low[place] in WORKING else tokens.low[place]
+    return tuple(flipped(pole) if pole[0] == "s" else pole for pole in lexicon()[word].poles)
