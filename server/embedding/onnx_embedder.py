@@ -55,7 +55,8 @@ def pool_weights(pooling: Pooling, lengths: Int32Vector, width: int) -> npt.NDAr
     """Return each token's weight in its row's vector, shape (rows, 1, width); padding has none."""
     place = np.arange(width)
     counted = place < lengths[:, None] if pooling == "mean" else np.broadcast_to(place == 0, (len(lengths), width))
-    return (counted / counted.sum(axis=1, keepdims=True)).astype(np.float32)[:, None, :]
+    weights: npt.NDArray[np.float32] = (counted / counted.sum(axis=1, keepdims=True)).astype(np.float32)
+    return weights[:, None, :]
 
 
 def load_onnx_embedder(model: SentenceModel, *, threads: int = 1, expected_sha256: str | None = None) -> LocalEmbedder:
