@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.pool import NullPool
 
@@ -29,6 +29,8 @@ Result = TypeVar("Result")
 WRITES_PER_COMMIT_MAX: Final = 256
 WRITE_QUEUE_MAX: Final = 4096
 READER_THREADS: Final = 2
+#: The advisory lock that stands for "I am writing" on PostgreSQL; any number will do, but always the same.
+WRITE_LOCK: Final = 0x6869_7470_726F_6F66
 
 
 def sqlite_url(path: Path) -> str:
@@ -126,6 +128,7 @@ class Database:
     def write_now(self, run: Callable[[Connection], Result]) -> Result:
         """Run *run* in a transaction of its own on the calling thread; for the command line and start-up."""
         with self._translated(), self.engine.begin() as connection:
+            _take_turn(connection)
             return run(connection)
 
     def close(self) -> None:
@@ -221,6 +224,7 @@ _Outcome = tuple[_Write[Any], Any, BaseException | None]
 def _run_batch(connection: Connection, batch: list[_Write[Any]]) -> list[_Outcome]:
     outcomes: list[_Outcome] = []
     with connection.begin():
+        _take_turn(connection)
         for write in batch:
             try:
                 with connection.begin_nested():
@@ -234,6 +238,15 @@ def _run_batch(connection: Connection, batch: list[_Write[Any]]) -> list[_Outcom
             except Exception as error:  # noqa: BLE001  # the writer's edge: one caller's mistake must not fail the others
                 outcomes.append((write, None, error))
     return outcomes
+
+
+def _take_turn(connection: Connection) -> None:
+    """Let one process write at a time, so that feed and audit rows become visible in the order of their numbers.
+
+    SQLite does so by itself (BEGIN IMMEDIATE).
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": WRITE_LOCK})
 
 
 def _deliver(outcomes: list[_Outcome]) -> None:

@@ -114,6 +114,16 @@ class EntryRepository(TenantRepository):
         rows = self._run(_VECTORS, {"fingerprint": fingerprint, "embedder": embedder, "now_ms": now_ms})
         return [(EntryId(row[0]), row[1]) for row in rows]
 
+    def load_vectors_of(self, ids: Sequence[EntryId], embedder: str) -> list[tuple[EntryId, bytes]]:
+        """Return ids and sealed vectors of those of *ids* that are live and were embedded by *embedder*."""
+        statement = scoped_select(entries, entries.c.id, entries.c.vector).where(
+            entries.c.id.in_(ids),
+            entries.c.embedder == embedder,
+            entries.c.state == "live",
+            entries.c.vector.is_not(None),
+        )
+        return [(EntryId(row[0]), row[1]) for row in self._run(statement)]
+
     def add(self, entry: NewEntry) -> None:
         """Store *entry* and take the place of a live one under the same exact key."""
         for old, fingerprint in self._run(_LIVE_IDS_OF_KEY, {"exact_key": entry.exact_key}).all():

@@ -1,0 +1,47 @@
+"""What a request asks of the cache: `Cache-Control` directives and the `hitproof` object, read into one value."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import Final
+
+from server.api.schemas import CacheOptions
+from server.errors import RequestError
+from server.reuse.request import Steering
+
+AGE_MAX_S: Final = 315_360_000
+
+
+def read_steering(cache_control: list[str], options: CacheOptions | None) -> Steering:
+    """Read both forms; unknown directives are ignored as RFC 9111 asks, a malformed max-age is refused."""
+    directives: dict[str, str] = {}
+    for line in cache_control:
+        for directive in line.split(","):
+            name, _, value = directive.strip().partition("=")
+            directives[name.strip().lower()] = value.strip().strip('"')
+    options = options or CacheOptions()
+    if options.share:
+        raise RequestError(
+            "this tenant's policy shares nothing; ask for share: false or leave it out",
+            param="hitproof.share",
+            code="sharing_is_off",
+            status=403,
+        )
+    return Steering(
+        no_store="no-store" in directives,
+        no_cache="no-cache" in directives,
+        only_if_cached="only-if-cached" in directives,
+        max_age_s=_max_age_s(directives.get("max-age")),
+        tags=tuple(dict.fromkeys(options.tags)),
+        ttl_s=options.ttl,
+        threshold_ten_thousandths=None if options.threshold is None else ceil(options.threshold * 10_000 - 1e-9),
+        share=options.share,
+    )
+
+
+def _max_age_s(value: str | None) -> int | None:
+    if value is None:
+        return None
+    if not value.isascii() or not value.isdigit() or len(value) > 12:
+        raise RequestError("Cache-Control: max-age wants a whole number of seconds", param="cache-control")
+    return min(int(value), AGE_MAX_S)

@@ -1,0 +1,255 @@
+"""The only place that wires: settings in, a running gateway out. Tests pass their own clock, embedder or upstreams."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from crypto.errors import Error
+from server.api import admin, cache, chat, health, openai
+from server.api.authentication import Authenticator
+from server.api.limits import RequestLimits
+from server.api.state import AppState
+from server.clock import SystemClock, SystemRandom
+from server.embedding.batching import AsyncEmbedder
+from server.errors import Shown, answer_with_error, error_response
+from server.index.partitions import PartitionKey, Partitions
+from server.middleware import Edge
+from server.ports import Clock, Embedder, RandomSource
+from server.reuse.accounting import Accounting
+from server.reuse.engine import Parts, ReuseEngine
+from server.reuse.eviction import Totals
+from server.reuse.flights import Flights
+from server.reuse.follower import Follower, open_vectors
+from server.reuse.labelling import Labeller
+from server.reuse.labels import EmbeddingJudge
+from server.reuse.models import ModelRegistry
+from server.reuse.near import NearTier
+from server.reuse.recorder import Recorder
+from server.reuse.storing import Storer
+from server.reuse.sweeper import Sweeper
+from server.reuse.tenant_directory import TenantDirectory
+from server.settings import Settings
+from server.store.database import Database
+from server.store.entries import EntryRepository
+from server.telemetry import Telemetry
+from server.upstream.directory import BuildUpstream, UpstreamDirectory
+from tenants.key_providers import KeyProvider
+
+UPSTREAM_REFRESH_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What a gateway is given from outside: keys, models, and the ports that tests replace."""
+
+    key_provider: KeyProvider
+    pepper: bytes
+    embedder: Embedder
+    build_upstream: BuildUpstream
+    clock: Clock = field(default_factory=SystemClock)
+    random: RandomSource = field(default_factory=SystemRandom)
+
+
+def create_app(settings: Settings, outside: Outside) -> Edge:
+    """Wire a gateway; its parts start and stop with the ASGI lifespan."""
+    telemetry = Telemetry()
+    app = FastAPI(
+        title="hitproof",
+        version="1",
+        description="A cache for language-model inference whose every hit carries its proof.",
+        lifespan=_lifespan(settings, outside, telemetry),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        redirect_slashes=False,
+    )
+    for router in (chat.router, openai.router, cache.router, admin.router, health.router):
+        app.include_router(router)
+    app.add_exception_handler(Error, answer_with_error)
+    app.add_exception_handler(HTTPException, _answer_http_exception)
+    return Edge(app, settings=settings, telemetry=telemetry, random=outside.random)
+
+
+async def _answer_http_exception(request: Request, error: Exception) -> Response:
+    """Write the framework's own 404 and 405 in the form of the path."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    code = {404: "not_found", 405: "method_not_allowed"}.get(status, "http_error")
+    message = {404: "there is nothing at this path", 405: "this path does not take that method"}.get(status, code)
+    shown = Shown(status, "invalid_request_error", code, message)
+    response = error_response(request.url.path, shown, request_id=request.scope.get("request_id", ""))
+    for name, value in (getattr(error, "headers", None) or {}).items():
+        response.headers[name] = value
+    return response
+
+
+def _lifespan(
+    settings: Settings, outside: Outside, telemetry: Telemetry
+) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        gateway = Gateway(settings, outside, telemetry)
+        await gateway.start()
+        app.state.parts = gateway.state
+        app.state.gateway = gateway
+        try:
+            yield
+        finally:
+            await gateway.stop()
+
+    return lifespan
+
+
+class Gateway:
+    """The running parts of one process: what is started, in which order, and stopped in the opposite one."""
+
+    def __init__(self, settings: Settings, outside: Outside, telemetry: Telemetry) -> None:
+        self._settings = settings
+        clock, random = outside.clock, outside.random
+        self.database = Database(settings.database)
+        self.embedder = AsyncEmbedder(
+            outside.embedder, batch_max=settings.embed_batch_max, queue_max=settings.embed_queue_max
+        )
+        self.tenants = TenantDirectory(
+            self.database,
+            outside.key_provider,
+            clock=clock,
+            random=random,
+            keep_s=settings.tenant_cache_s,
+            tenants_max=settings.tenant_cache_max,
+        )
+        self.partitions = Partitions(
+            self._load_partition,
+            dimension=outside.embedder.dimension,
+            bytes_max=settings.index_bytes_max,
+            load_timeout_s=settings.index_load_timeout_s,
+            threads=settings.index_threads,
+        )
+        self.upstreams = UpstreamDirectory(outside.build_upstream)
+        self.models = ModelRegistry(self.database, self.upstreams, clock)
+        self.recorder = Recorder(
+            self.database, telemetry, flush_s=settings.record_flush_s, queue_max=settings.record_queue_max
+        )
+        totals = Totals(self.database, telemetry, clock)
+        self.authenticator = Authenticator(
+            self.database, outside.pepper, clock, keep_s=settings.auth_cache_s, keys_max=settings.auth_cache_max
+        )
+        digest = outside.embedder.digest
+        self.follower = Follower(
+            self.database,
+            self.partitions,
+            self.tenants,
+            clock,
+            embedder_digest=digest,
+            on_drop=lambda tenant: (totals.forget(tenant), self.authenticator.forget_all())[0],
+        )
+        storer = Storer(
+            self.database,
+            totals,
+            self.partitions,
+            self.follower,
+            embedder_digest=digest,
+            clock=clock,
+            random=random,
+        )
+        self.labeller = Labeller(
+            self.database,
+            self.recorder,
+            EmbeddingJudge(self.embedder.embed),
+            telemetry,
+            clock,
+            queue_max=settings.label_queue_max,
+        )
+        self.flights = Flights(flights_max=settings.flights_max, waiters_max=settings.flight_waiters_max)
+        self.sweeper = Sweeper(self.database, clock)
+        near = NearTier(
+            self.database, self.partitions, self.embedder, telemetry, clock, embed_timeout_s=settings.embed_timeout_s
+        )
+        engine = ReuseEngine(
+            Parts(
+                database=self.database,
+                tenants=self.tenants,
+                models=self.models,
+                near=near,
+                storer=storer,
+                flights=self.flights,
+                labeller=self.labeller,
+                accounting=Accounting(self.recorder, telemetry, clock, random),
+                telemetry=telemetry,
+                clock=clock,
+                random=random,
+                embedder_digest=digest,
+            )
+        )
+        self.state = AppState(
+            settings=settings,
+            database=self.database,
+            authenticator=self.authenticator,
+            limits=RequestLimits(),
+            engine=engine,
+            models=self.models,
+            tenants=self.tenants,
+            storer=storer,
+            embedder=self.embedder,
+            partitions=self.partitions,
+            recorder=self.recorder,
+            labeller=self.labeller,
+            telemetry=telemetry,
+            key_provider=outside.key_provider,
+            pepper=outside.pepper,
+            clock=clock,
+            random=random,
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Read the platform's set-up and start what runs beside requests."""
+        await self.embedder.start()
+        await self.follower.start()
+        await self.models.refresh()
+        await self.models.ask_upstreams()
+        self._run(self.recorder.run())
+        self._run(self.follower.run(self._settings.feed_poll_s))
+        self._run(self.labeller.run())
+        self._run(self.sweeper.run(self._settings.sweep_interval_s))
+        self._run(self._ask_upstreams())
+
+    async def stop(self) -> None:
+        """Let requests in the air land, write down what waits, and close."""
+        await self.flights.drain(self._settings.drain_s)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.recorder.flush()
+        await self.upstreams.close()
+        await self.embedder.close()
+        await self.partitions.close()
+        await asyncio.to_thread(self.database.close)
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.create_task(work))
+
+    async def _ask_upstreams(self) -> None:
+        while True:
+            await asyncio.sleep(UPSTREAM_REFRESH_S)
+            with contextlib.suppress(Error):
+                await self.models.refresh()
+                await self.models.ask_upstreams()
+
+    async def _load_partition(self, key: PartitionKey) -> tuple[Any, Any]:
+        context = await self.tenants.get(key.tenant)
+        now_ms = self.state.clock.now_ms()
+        sealed = await self.database.read(
+            lambda connection: EntryRepository(connection, key.tenant).load_vectors(
+                key.scope, self.embedder.digest, now_ms=now_ms
+            )
+        )
+        return await asyncio.to_thread(open_vectors, context, sealed)

@@ -1,0 +1,135 @@
+"""Which model an alias means now, where it runs, and which version its answers carry.
+
+A change of version is noticed in three ways: when the gateway asks its upstreams, when a runner's answer names another
+version, and when a third party reports another model name. Each supersedes the old version: its entries stop at once,
+because every hit reads the version's status with its row.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import structlog
+
+from crypto.canonical import canonical_json
+from crypto.errors import Error
+from crypto.manifest import declared_model_version
+from server.ports import Clock, Completion, Upstream, UpstreamModel
+from server.store.database import Database
+from server.store.platform import PlatformRepository
+from server.store.records import ModelRecord, ModelVersionRecord, UpstreamRecord
+from server.upstream.directory import UpstreamDirectory
+from server.upstream.errors import UpstreamError
+
+log = structlog.get_logger()
+
+
+class UnknownModel(Error):
+    """No model of that name for this caller; whether it exists for somebody else is not said."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedModel:
+    """A model alias with all that a lookup needs of it."""
+
+    record: ModelRecord
+    upstream: Upstream
+    upstream_kind: str
+    base_url: str
+
+    @property
+    def model_version(self) -> str:
+        """The version to look up under: the active one, or the declared one of an upstream never reached so far."""
+        return self.record.model_version or declared_model_version(
+            self.record.upstream, self.base_url, self.record.requested
+        )
+
+
+class ModelRegistry:
+    """The aliases of the platform, in memory, backed by the store."""
+
+    def __init__(self, database: Database, upstreams: UpstreamDirectory, clock: Clock) -> None:
+        self._database = database
+        self._upstreams = upstreams
+        self._clock = clock
+        self._models: dict[str, ModelRecord] = {}
+        self._records: dict[str, UpstreamRecord] = {}
+
+    async def refresh(self) -> None:
+        """Read aliases and upstreams again."""
+        models, upstreams = await self._database.read(
+            lambda connection: (
+                PlatformRepository(connection).list_models(),
+                PlatformRepository(connection).list_upstreams(),
+            )
+        )
+        self._models = {model.alias: model for model in models}
+        self._records = {upstream.name: upstream for upstream in upstreams}
+        await self._upstreams.refresh(upstreams)
+
+    def resolve(self, alias: str) -> ResolvedModel:
+        """Return what *alias* leads to; raises `UnknownModel`."""
+        record = self._models.get(alias)
+        upstream = None if record is None else self._upstreams.get(record.upstream)
+        if record is None or upstream is None:
+            raise UnknownModel(f"the model {alias[:80]!r} does not exist or is not open to you")
+        known = self._records[record.upstream]
+        return ResolvedModel(record, upstream, known.kind, known.base_url)
+
+    def list_aliases(self) -> list[ModelRecord]:
+        """Return all aliases by name."""
+        return [self._models[alias] for alias in sorted(self._models)]
+
+    def list_upstreams(self) -> list[UpstreamRecord]:
+        """Return all upstreams by name."""
+        return [self._records[name] for name in sorted(self._records)]
+
+    async def ask_upstreams(self) -> None:
+        """Ask every runner which versions it would answer with; one that cannot be reached keeps its last known one."""
+        for name, upstream in list(self._upstreams.items()):
+            record = self._records.get(name)
+            if record is None or record.kind != "runner":
+                continue
+            try:
+                offered = {model.name: model for model in await upstream.list_models()}
+            except UpstreamError as error:
+                log.warning("upstream_not_reached", upstream=name, error=type(error).__name__)
+                continue
+            for model in list(self._models.values()):
+                if model.upstream == name and model.requested in offered:
+                    await self._activate_offered(model, offered[model.requested])
+
+    async def note_completion(self, resolved: ResolvedModel, completion: Completion) -> tuple[str, str]:
+        """Return (model version, reported name) of *completion*, and supersede the old version if they changed."""
+        reported = str(completion.response.get("model") or "")[:200]
+        if completion.provenance is not None:
+            version = completion.provenance.model_version
+            reported = ""
+        else:
+            version = declared_model_version(resolved.record.upstream, resolved.base_url, resolved.record.requested)
+        current = self._models.get(resolved.record.alias)
+        if current is not None and (current.model_version, current.reported) != (version, reported):
+            await self._activate(current, ModelVersionRecord(version, reported, "active", None, self._clock.now_ms()))
+        return version, reported
+
+    async def _activate_offered(self, model: ModelRecord, offered: UpstreamModel) -> None:
+        manifest = None if offered.manifest is None else canonical_json(offered.manifest).decode()
+        reported = "" if offered.manifest is not None else (model.reported or "")
+        if (model.model_version, model.reported) != (offered.model_version, reported):
+            now_ms = self._clock.now_ms()
+            await self._activate(
+                model, ModelVersionRecord(offered.model_version, reported, "active", manifest, now_ms)
+            )
+
+    async def _activate(self, model: ModelRecord, version: ModelVersionRecord) -> None:
+        superseded = await self._database.write(
+            lambda connection: PlatformRepository(connection).activate_version(model.alias, version)
+        )
+        await self.refresh()
+        log.info("model_version_active", model=model.alias, version=version.model_version, superseded=superseded)
+
+
+def manifest_of(record: ModelVersionRecord) -> dict[str, object] | None:
+    """Return a stored manifest as an object."""
+    return None if record.manifest is None else dict(json.loads(record.manifest))

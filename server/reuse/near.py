@@ -1,0 +1,195 @@
+"""The private semantic tier: embed the query, search the tenant's own partition, and decide.
+
+Everything here fails open to a miss: a slow embedder, a partition that is still loading, a row that does not open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+import structlog
+
+from crypto.errors import Error
+from server.embedding.errors import EmbeddingError
+from server.index.partitions import PartitionKey, PartitionNotReady, Partitions
+from server.ports import Clock, Float32Matrix, Int8Matrix
+from server.reuse.decision import Accept, CandidateView, Decision, QueryView, WouldAccept, decide
+from server.reuse.guards import Facts, facts_of
+from server.reuse.payload import EntryPayload, unseal_payload
+from server.reuse.quantise import norms_squared, quantise
+from server.reuse.storing import Question
+from server.reuse.tenant_directory import TenantContext
+from server.reuse.verification import doubt_row
+from server.store.database import Database
+from server.store.entries import EntryRepository
+from server.store.records import StoredEntry
+from server.telemetry import Telemetry
+from tenants.errors import TenantError
+from tenants.identifiers import EntryId
+from tenants.sealing import sealed_epoch
+
+log = structlog.get_logger()
+
+CANDIDATES: Final = 8
+
+
+class AsyncEmbedder(Protocol):
+    """An embedder behind its batcher."""
+
+    @property
+    def digest(self) -> str:
+        """The embedder's digest."""
+        ...
+
+    async def embed(self, text: str) -> Float32Matrix:
+        """Return one unit vector, shape (dimension,)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An opened candidate: the row, what it sealed, and its exact score."""
+
+    row: StoredEntry
+    payload: EntryPayload
+    score: int
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """What the semantic tier came to. *decision* is None when *fault* says why nothing was compared."""
+
+    question: Question | None
+    decision: Decision | None
+    found: dict[EntryId, Found]
+    scores: tuple[tuple[EntryId, int], ...]
+    fault: str | None
+
+    @property
+    def candidate(self) -> Found | None:
+        """The nearest candidate that was opened: what a free label is taken against."""
+        if self.decision is None or self.decision.explanation.nearest is None:
+            return None
+        return self.found.get(self.decision.explanation.nearest)
+
+    @property
+    def accepted(self) -> Found | None:
+        """The candidate that may answer."""
+        if not isinstance(self.decision, Accept | WouldAccept):
+            return None
+        return self.found[self.decision.candidate.entry_id]
+
+
+class NearTier:
+    """Looks for entries that mean the same, within one tenant and fingerprint."""
+
+    def __init__(
+        self,
+        database: Database,
+        partitions: Partitions,
+        embedder: AsyncEmbedder,
+        telemetry: Telemetry,
+        clock: Clock,
+        *,
+        embed_timeout_s: float,
+    ) -> None:
+        self._database = database
+        self._partitions = partitions
+        self._embedder = embedder
+        self._telemetry = telemetry
+        self._clock = clock
+        self._embed_timeout_s = embed_timeout_s
+
+    async def ask(
+        self,
+        tenant: TenantContext,
+        fingerprint: bytes,
+        query: str,
+        *,
+        max_age_s: int | None,
+        threshold_ten_thousandths: int | None,
+        search: bool,
+    ) -> Near:
+        """Embed *query* and, if *search*, decide on the nearest entries of the partition."""
+        question = await self._question(query)
+        if question is None:
+            return Near(None, None, {}, (), "embedder")
+        if not search:
+            return Near(question, None, {}, (), "not_searched")
+        try:
+            key = PartitionKey(tenant.id, fingerprint)
+            candidates = await self._partitions.search(key, question.vector, CANDIDATES)
+            scores = tuple((EntryId(candidate.id), candidate.score) for candidate in candidates)
+            found = await self._open(tenant, fingerprint, scores, max_age_s) if scores else {}
+        except PartitionNotReady:
+            self._telemetry.degraded.labels("index_loading").inc()
+            return Near(question, None, {}, (), "index_loading")
+        except Error as error:
+            self._telemetry.degraded.labels("index").inc()
+            log.warning("semantic_tier_failed", error=type(error).__name__)
+            return Near(question, None, {}, (), "index")
+        decision = decide(
+            QueryView(int(norms_squared(question.vector[np.newaxis])[0]), question.facts),
+            [_view(item) for item in found.values()],
+            tenant.policy,
+            steer_threshold_ten_thousandths=threshold_ten_thousandths,
+        )
+        return Near(question, decision, found, scores, None)
+
+    async def question(self, query: str) -> Question | None:
+        """Embed *query*; None when that cannot be had now."""
+        return await self._question(query)
+
+    async def _question(self, query: str) -> Question | None:
+        try:
+            async with asyncio.timeout(self._embed_timeout_s):
+                vector = await self._embedder.embed(query)
+        except (EmbeddingError, TimeoutError) as error:
+            self._telemetry.degraded.labels("embedder").inc()
+            log.warning("embedding_failed", error=type(error).__name__)
+            return None
+        row: Int8Matrix = quantise(vector[np.newaxis])[0]
+        return Question(query, facts_of(query), row)
+
+    async def _open(
+        self,
+        tenant: TenantContext,
+        fingerprint: bytes,
+        scores: tuple[tuple[EntryId, int], ...],
+        max_age_s: int | None,
+    ) -> dict[EntryId, Found]:
+        """Read and open candidates, best first; those that may not answer now are left out."""
+        rows = await self._database.read(
+            lambda connection: EntryRepository(connection, tenant.id).get_many([entry for entry, _ in scores])
+        )
+        now_ms = self._clock.now_ms()
+        found: dict[EntryId, Found] = {}
+        for entry, score in scores:
+            row = rows.get(entry)
+            if row is None:
+                continue
+            doubt = doubt_row(
+                row, tenant=tenant.id, fingerprint=fingerprint, now_ms=now_ms, max_age_s=max_age_s
+            )
+            if doubt is not None:
+                continue
+            try:
+                key = tenant.open_with(sealed_epoch(row.payload))
+                payload = unseal_payload(row.payload, key=key, tenant=tenant.id, entry=entry)
+            except TenantError:
+                self._telemetry.degraded.labels("unseal").inc()
+                continue
+            if payload.question is not None and payload.facts is not None and payload.norm_squared is not None:
+                found[entry] = Found(row, payload, score)
+        return found
+
+
+def _view(found: Found) -> CandidateView:
+    facts = found.payload.facts
+    norm_squared = found.payload.norm_squared
+    if facts is None or norm_squared is None:
+        raise ValueError("a candidate without facts is never opened for a decision")
+    return CandidateView(found.row.id, found.score, norm_squared, Facts.from_json(facts))

@@ -1,0 +1,88 @@
+"""What an entry seals: the question, its facts, the whole response and where it came from.
+
+Format `hitproof/entry-payload/v1` (docs/formats.md). Fields are only appended; a reader ignores none it does not know:
+an unknown version is an entry that cannot be read, and so a miss.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import orjson
+
+from server.ports import Int8Matrix, JsonObject, Provenance, RandomSource
+from tenants.errors import UnsealError
+from tenants.identifiers import EntryId, TenantId
+from tenants.sealing import DataKey, SealContext, seal, unseal
+
+SCHEMA_VERSION: Final = 1
+PAYLOAD_FIELD: Final = "payload"
+VECTOR_FIELD: Final = "vector"
+
+
+@dataclass(frozen=True, slots=True)
+class EntryPayload:
+    """The sealed content of one entry; the first three are None where nothing may match it by meaning."""
+
+    question: str | None
+    facts: JsonObject | None
+    norm_squared: int | None
+    response: JsonObject
+    provenance: JsonObject | None
+
+
+def provenance_to_json(provenance: Provenance | None) -> JsonObject | None:
+    """Return a runner's word about an answer as JSON."""
+    if provenance is None:
+        return None
+    return {
+        "model_version": provenance.model_version,
+        "prompt_token_ids": provenance.prompt_token_ids,
+        "output_token_ids": provenance.output_token_ids,
+        "parameters": dict(provenance.parameters),
+    }
+
+
+def seal_payload(
+    payload: EntryPayload, *, key: DataKey, tenant: TenantId, entry: EntryId, random: RandomSource
+) -> bytes:
+    """Seal *payload* for one entry of one tenant."""
+    plain = orjson.dumps(
+        {
+            "version": SCHEMA_VERSION,
+            "question": payload.question,
+            "facts": payload.facts,
+            "norm_squared": payload.norm_squared,
+            "response": payload.response,
+            "provenance": payload.provenance,
+        }
+    )
+    return seal(key, _context(tenant, entry, PAYLOAD_FIELD), plain, random=random)
+
+
+def unseal_payload(sealed: bytes, *, key: DataKey, tenant: TenantId, entry: EntryId) -> EntryPayload:
+    """Open what `seal_payload` sealed for this tenant and entry; raises `UnsealError`."""
+    plain: Any = orjson.loads(unseal(key, _context(tenant, entry, PAYLOAD_FIELD), sealed))
+    if plain["version"] != SCHEMA_VERSION:
+        raise UnsealError(f"entry payload version {plain['version']} is not known to this release")
+    return EntryPayload(
+        plain["question"], plain["facts"], plain["norm_squared"], plain["response"], plain["provenance"]
+    )
+
+
+def seal_vector(
+    vector: Int8Matrix, *, key: DataKey, tenant: TenantId, entry: EntryId, random: RandomSource
+) -> bytes:
+    """Seal an int8 vector of shape (dimension,)."""
+    return seal(key, _context(tenant, entry, VECTOR_FIELD), vector.tobytes(), random=random)
+
+
+def unseal_vector(sealed: bytes, *, key: DataKey, tenant: TenantId, entry: EntryId) -> Int8Matrix:
+    """Open what `seal_vector` sealed; raises `UnsealError`."""
+    return np.frombuffer(unseal(key, _context(tenant, entry, VECTOR_FIELD), sealed), dtype=np.int8)
+
+
+def _context(tenant: TenantId, entry: EntryId, field: str) -> SealContext:
+    return SealContext(tenant=tenant, entry=int(entry), field=field, schema_version=SCHEMA_VERSION)

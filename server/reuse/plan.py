@@ -1,0 +1,66 @@
+"""Which tiers a request may use at all, from the request and the policy alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from server.reuse.policy import ReusePolicy
+from server.reuse.query import may_match_by_meaning
+from server.reuse.request import ChatRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """*bypass* says why the cache is not asked at all, *exact_only* why nothing is matched by meaning; None is a go."""
+
+    bypass: str | None
+    exact_only: str | None
+
+
+def plan_reuse(request: ChatRequest, policy: ReusePolicy) -> Plan:
+    """Decide before any work is done what *request* may be compared by under *policy*."""
+    bypass = _reason_to_bypass(request, policy)
+    if bypass is not None:
+        return Plan(bypass, bypass)
+    if policy.mode == "exact":
+        return Plan(None, "policy_exact")
+    return Plan(None, _reason_for_exact_only(request, policy))
+
+
+def _reason_to_bypass(request: ChatRequest, policy: ReusePolicy) -> str | None:
+    if policy.mode == "off":
+        return "policy_off"
+    temperature = _decimal(request.body.get("temperature"))
+    if temperature is not None and temperature > Decimal(policy.temperature_max):
+        return "temperature_above_policy"
+    if request.body.get("modalities") not in (None, ["text"]) or request.body.get("audio"):
+        return "not_text"
+    return None
+
+
+def _reason_for_exact_only(request: ChatRequest, policy: ReusePolicy) -> str | None:
+    body = request.body
+    if request.uses_tools:
+        return "tools"
+    if body.get("response_format") not in (None, {"type": "text"}):
+        return "response_format"
+    if (body.get("n") or 1) > 1:
+        return "several_choices"
+    for name in ("seed", "logprobs", "logit_bias", "prediction", "web_search_options"):
+        if body.get(name):
+            return name
+    query = request.query
+    if query is None:
+        return "not_a_text_question"
+    return may_match_by_meaning(query, has_earlier_turns=request.has_earlier_turns, policy=policy)
+
+
+def _decimal(value: Any) -> Decimal | None:
+    if value is None:
+        return None
+    try:
+        return Decimal(str(value))
+    except InvalidOperation:
+        return None

@@ -1,0 +1,128 @@
+"""Turn a fresh answer into an entry: check, seal, store with its feed row in one transaction, then make it findable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import structlog
+from sqlalchemy import Connection
+
+from crypto.similarity import is_matchable
+from server.identifiers import new_entry_id
+from server.ports import Clock, Int8Matrix, JsonObject, RandomSource
+from server.reuse.eviction import Totals
+from server.reuse.fingerprint import Identity
+from server.reuse.guards import Facts
+from server.reuse.payload import EntryPayload, seal_payload, seal_vector
+from server.reuse.quantise import norms_squared
+from server.reuse.tenant_directory import TenantContext
+from server.store.database import Database
+from server.store.entries import EntryRepository
+from server.store.records import NewEntry
+from tenants.identifiers import EntryId
+
+log = structlog.get_logger()
+
+#: What a row costs beside its sealed bytes: columns, indexes, feed. Measured in docs/explanation/index.md.
+ROW_OVERHEAD_BYTES = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What an entry may be found by: its text, facts and quantised vector, shape (dimension,)."""
+
+    text: str
+    facts: Facts
+    vector: Int8Matrix
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """An answer that may be stored, with everything an entry records about it."""
+
+    identity: Identity
+    response: JsonObject
+    provenance: JsonObject | None
+    question: Question | None
+    source: str
+    model: str
+    model_version: str
+    reported: str
+    prompt_tokens: int
+    output_tokens: int
+    cost_micro: int
+    ttl_s: int
+    tags: tuple[str, ...]
+
+
+class Storer:
+    """Stores entries of any tenant and keeps each within its quota."""
+
+    def __init__(
+        self, database: Database, totals: Totals, *, embedder_digest: str, clock: Clock, random: RandomSource
+    ) -> None:
+        self._database = database
+        self._totals = totals
+        self._embedder_digest = embedder_digest
+        self._clock = clock
+        self._random = random
+
+    async def store(self, tenant: TenantContext, fresh: Fresh) -> EntryId:
+        """Store *fresh* durably and return its id; raises `StoreError`, and then nothing was stored."""
+        entry = self._seal(tenant, fresh)
+
+        def write(connection: Connection) -> None:
+            repository = EntryRepository(connection, tenant.id)
+            repository.add(entry)
+            self._totals.add(tenant.id, entries=1, size_bytes=entry.size_bytes)
+
+        await self._totals.make_room(tenant, entries=1, size_bytes=entry.size_bytes)
+        await self._database.write(write)
+        return entry.id
+
+    def _seal(self, tenant: TenantContext, fresh: Fresh) -> NewEntry:
+        now_ms = self._clock.now_ms()
+        entry = new_entry_id(now_ms, self._random)
+        question = fresh.question
+        norm_squared = None if question is None else int(norms_squared(question.vector[np.newaxis])[0])
+        payload = seal_payload(
+            EntryPayload(
+                question=None if question is None else question.text,
+                facts=None if question is None else question.facts.to_json(),
+                norm_squared=norm_squared,
+                response=fresh.response,
+                provenance=fresh.provenance,
+            ),
+            key=tenant.data_key,
+            tenant=tenant.id,
+            entry=entry,
+            random=self._random,
+        )
+        vector = None
+        if question is not None and norm_squared is not None and is_matchable(norm_squared):
+            vector = seal_vector(
+                question.vector, key=tenant.data_key, tenant=tenant.id, entry=entry, random=self._random
+            )
+        return NewEntry(
+            id=entry,
+            fingerprint=fresh.identity.fingerprint,
+            exact_key=fresh.identity.exact_key,
+            kind="answer",
+            source=fresh.source,
+            derivation="none",
+            parents="[]",
+            model=fresh.model,
+            model_version=fresh.model_version,
+            reported=fresh.reported,
+            embedder=None if vector is None else self._embedder_digest,
+            created_at_ms=now_ms,
+            expires_at_ms=now_ms + fresh.ttl_s * 1000,
+            prompt_tokens=fresh.prompt_tokens,
+            output_tokens=fresh.output_tokens,
+            cost_micro=fresh.cost_micro,
+            size_bytes=len(payload) + len(vector or b"") + ROW_OVERHEAD_BYTES,
+            payload=payload,
+            vector=vector,
+            tags=fresh.tags,
+        )

@@ -1,0 +1,41 @@
+"""Verify on read: what must hold of an entry at the moment it is about to answer. Any doubt is a miss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from server.store.records import StoredEntry
+from tenants.identifiers import TenantId
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why an entry may not answer; *quarantine* when it should never have looked like that."""
+
+    reason: str
+    quarantine: bool = False
+
+
+Verdict: TypeAlias = Doubt | None
+
+
+def doubt_row(
+    row: StoredEntry, *, tenant: TenantId, fingerprint: bytes, now_ms: int, max_age_s: int | None
+) -> Verdict:
+    """Return the first reason against *row*, before it is opened: tenant, state, partition, age, model version."""
+    if row.tenant_id != tenant:
+        return Doubt("foreign_row", quarantine=False)
+    if row.state != "live":
+        return Doubt("not_live")
+    if row.fingerprint != fingerprint:
+        return Doubt("other_fingerprint", quarantine=True)
+    if row.expires_at_ms <= now_ms:
+        return Doubt("expired")
+    if max_age_s is not None and now_ms - row.created_at_ms > max_age_s * 1000:
+        return Doubt("older_than_max_age")
+    if row.model_status != "active":
+        return Doubt(f"model_version_{row.model_status or 'unknown'}")
+    if row.source != "client" and row.active_reported is not None and row.reported != row.active_reported:
+        return Doubt("model_reported_changed")
+    return None

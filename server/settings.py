@@ -1,0 +1,163 @@
+"""Every setting of the house, with its limit and its reason.
+
+One TOML file and `HITPROOF_*` environment variables, which win over the file. Unknown names are refused in both.
+docs/reference/settings.md lists them all; tests/house/test_settings_documented.py holds it to that.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from crypto.errors import Error
+
+ENVIRONMENT_PREFIX: Final = "HITPROOF_"
+
+
+class SettingsError(Error):
+    """The configuration cannot be used; the message names the key and what to change."""
+
+
+class Settings(BaseSettings):
+    """The configuration of one process."""
+
+    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, extra="forbid", frozen=True)
+
+    # Where things are.
+    data: Path = Field(Path("data"), description="folder for the database, keys and runtime files")
+    database_url: str | None = Field(None, description="SQLAlchemy URL; default: SQLite in the data folder")
+    host: str = Field("127.0.0.1", description="address that the gateway listens on")
+    port: int = Field(8080, ge=0, le=65535, description="port of the gateway; 0 takes a free one")
+
+    # Keys.
+    key_provider: Literal["file", "env", "shamir"] = Field(
+        "file", description="where the key-encryption key comes from: a file in the data folder, a variable, or shares"
+    )
+    key_variable: str = Field("HITPROOF_KEK", description="variable that holds the key when key_provider is env")
+    previous_key_file: Path | None = Field(None, description="old key-encryption key during a rotation")
+
+    # Embedding.
+    embedder: str = Field("default", description="default, a folder, or an https URL of an embeddings API")
+    embedder_model: str = Field("", description="model name to send to an embeddings URL")
+    embedder_key_variable: str = Field("", description="variable that holds the key for an embeddings URL")
+    embedder_device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where embeddings are computed")
+    embedder_threads: int = Field(1, ge=1, le=64, description="threads per embedding batch")
+    embed_batch_max: int = Field(32, ge=1, le=1024, description="texts per embedding batch")
+    embed_queue_max: int = Field(1024, ge=1, le=100_000, description="texts waiting to be embedded before bypass")
+    embed_timeout_s: float = Field(2.0, gt=0, le=60, description="longest wait for an embedding before bypass")
+
+    # Index.
+    index_bytes_max: int = Field(2 << 30, ge=1 << 20, description="resident vectors over all partitions")
+    index_load_timeout_s: float = Field(0.5, gt=0, le=60, description="longest wait for a partition before a miss")
+    index_threads: int = Field(2, ge=1, le=64, description="threads for searches and loads")
+
+    # Requests.
+    body_bytes_max: int = Field(1 << 20, ge=1024, le=1 << 26, description="largest request body")
+    json_depth_max: int = Field(32, ge=4, le=64, description="deepest nesting of a request body")
+    json_nodes_max: int = Field(10_000, ge=100, le=1_000_000, description="most values in a request body")
+    messages_max: int = Field(256, ge=1, le=4096, description="most messages in a conversation")
+    text_bytes_max: int = Field(1 << 18, ge=1024, description="most text in a conversation")
+    body_timeout_s: float = Field(15.0, gt=0, le=300, description="longest time for a request body to arrive")
+    concurrency_max: int = Field(256, ge=1, le=100_000, description="requests in progress in one process")
+    queue_wait_s: float = Field(2.0, ge=0, le=60, description="longest wait for a place before 503")
+    auth_cache_s: float = Field(30.0, ge=0, le=30, description="how long a checked API key is believed without a read")
+    auth_cache_max: int = Field(10_000, ge=1, description="checked API keys kept in memory")
+    tenant_cache_s: float = Field(5.0, ge=0, le=60, description="how long a tenant's policy and quota are kept")
+    tenant_cache_max: int = Field(10_000, ge=1, description="tenants kept in memory")
+
+    # Upstreams.
+    upstream_connect_timeout_s: float = Field(5.0, gt=0, le=60, description="longest connect to an upstream")
+    upstream_read_timeout_s: float = Field(120.0, gt=0, le=3600, description="longest silence of an upstream")
+    upstream_total_timeout_s: float = Field(600.0, gt=0, le=3600, description="longest answer of an upstream")
+    upstream_response_bytes_max: int = Field(8 << 20, ge=1024, description="largest answer of an upstream")
+    upstream_connections_max: int = Field(64, ge=1, le=10_000, description="connections to one upstream")
+    flight_waiters_max: int = Field(4096, ge=1, description="requests waiting for one identical answer")
+    flights_max: int = Field(1024, ge=1, description="answers being computed at once")
+
+    # Records.
+    record_flush_s: float = Field(0.25, gt=0, le=10, description="longest time a recorded lookup waits to be written")
+    record_queue_max: int = Field(20_000, ge=100, description="recorded lookups waiting before new ones are dropped")
+    label_queue_max: int = Field(1000, ge=1, description="answers waiting to be compared with a candidate's")
+    sweep_interval_s: float = Field(30.0, gt=0, le=3600, description="how often expired rows are deleted")
+    feed_poll_s: float = Field(0.2, gt=0, le=60, description="how often changes of other processes are read")
+    drain_s: float = Field(30.0, ge=0, le=600, description="longest wait for requests in progress at shutdown")
+
+    log_format: Literal["json", "console"] = Field("json", description="how log lines are written")
+
+    @property
+    def database(self) -> str:
+        """The SQLAlchemy URL in use."""
+        return self.database_url or f"sqlite:///{self.data / 'hitproof.db'}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take values only from what `load_settings` passes in: it has merged file, environment and flags by then."""
+        return (init_settings,)
+
+
+#: Variables of our prefix that are not settings: secrets stay out of the settings object on purpose.
+SECRET_VARIABLES: Final = frozenset({"HITPROOF_KEK", "HITPROOF_CONFIG"})
+
+
+def load_settings(
+    config: Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Read the file *config*, then the environment, then *overrides* (flags); later ones win.
+
+    Raises `SettingsError` that names the key, where it stands and what is wrong with it.
+    """
+    environ = os.environ if environ is None else environ
+    config = config or (Path(environ["HITPROOF_CONFIG"]) if environ.get("HITPROOF_CONFIG") else None)
+    values = _from_file(config) if config is not None else {}
+    values |= _from_environment(environ, secret=values.get("key_variable"))
+    values |= {name: value for name, value in (overrides or {}).items() if value is not None}
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(f"setting {name!r}: {first['msg']}; see docs/reference/settings.md") from None
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"there is no configuration file at {path}") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"the configuration file {path} cannot be read: {error}") from None
+    _refuse_unknown(values, where=str(path))
+    return values
+
+
+def _from_environment(environ: Mapping[str, str], *, secret: str | None) -> dict[str, Any]:
+    skipped = SECRET_VARIABLES | ({secret} if secret else set())
+    values = {
+        name.removeprefix(ENVIRONMENT_PREFIX).lower(): value
+        for name, value in environ.items()
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in skipped and not name.startswith("HITPROOF_SECRET_")
+    }
+    _refuse_unknown(values, where="the environment (HITPROOF_…)")
+    return values
+
+
+def _refuse_unknown(values: Mapping[str, Any], *, where: str) -> None:
+    unknown = sorted(set(values) - set(Settings.model_fields))
+    if unknown:
+        raise SettingsError(f"unknown setting {unknown[0]!r} in {where}; see docs/reference/settings.md for the names")
