@@ -27,10 +27,12 @@ def run_runner(
     host: str,
     port: int,
     on_ready: Callable[[int], None] | None = None,
+    on_stoppable: Callable[[Callable[[], None]], None] | None = None,
     shutdown_s: int = SHUTDOWN_S,
 ) -> None:
     """Serve *app* until SIGINT or SIGTERM; port 0 picks a free one, which *on_ready* is told once requests are taken.
 
+    *on_stoppable* is given a function that stops serving, callable from any thread, for where signals do not reach.
     Raises `RunnerConfigurationError` where the address cannot be listened on.
     """
     listener = _listen(host, port)
@@ -45,8 +47,11 @@ def run_runner(
         timeout_graceful_shutdown=shutdown_s,
         h11_max_incomplete_event_size=16 * 1024,
     )
+    server = _Server(config, on_ready=on_ready, port=listener.getsockname()[1])
+    if on_stoppable is not None:
+        on_stoppable(server.stop)
     with listener:
-        _Server(config, on_ready=on_ready, port=listener.getsockname()[1]).run(sockets=[listener])
+        server.run(sockets=[listener])
 
 
 def create_token_file(path: Path, random_source: RandomSource) -> str:
@@ -105,6 +110,9 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._on_ready = on_ready
         self._port = port
+
+    def stop(self) -> None:
+        self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
