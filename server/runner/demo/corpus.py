@@ -45,9 +45,13 @@ _FOLLOW_UPS: Final = {
     "phone": "And the phone number?|How do I call them?|Which extension?",
     "job": "And the job?|What do they do?|What can I ask them about?",
 }
-_NAME_GIVEN: Final = "My name is {z}.|I am {z}.|Call me {z}.|Hello, I am {z}.|Hi, my name is {z}.|You can call me {z}.".split("|")
+_NAME_GIVEN: Final = (
+    "My name is {z}.|I am {z}.|Call me {z}.|Hello, I am {z}.|Hi, my name is {z}.|You can call me {z}.".split("|")
+)
 _NAME_ASKED: Final = "What is my name?|Who am I?|Do you know my name?|Tell me my name.|What am I called?".split("|")
-_NAME_SET: Final = "Your name is {z}.|You are {z}.|You are called {z}.|Your name is {z}. Be polite.|You are {z}, a guide.".split("|")
+_NAME_SET: Final = (
+    "Your name is {z}.|You are {z}.|You are called {z}.|Your name is {z}. Be polite.|You are {z}, a guide.".split("|")
+)
 _NAME_WANTED: Final = "What is your name?|Who are you?|What are you called?|Tell me your name.|What are you?".split("|")
 
 

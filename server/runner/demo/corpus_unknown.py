@@ -48,12 +48,18 @@ FOREIGN: Final = (
     "gdzie jest dworzec|wat is de prijs|nasılsın bugün|как дела сегодня|где находится вокзал|ποιο είναι το όνομα|今日は天気がいい|"
     "图书馆在哪里|서울은 어디에 있나요|ما هو اسمك|מה השעה עכשיו|आज मौसम कैसा है|สวัสดีตอนเช้า|你好世界|😀 🎉 ok"
 ).split("|")
-_ALPHABETS: Final = ("abcdefghijklmnopqrstuvwxyz", "0123456789", "0123456789abcdef", "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567",
-                     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/", "!?.,;:#*-_=()[]{}<>/\\|'\"@&%$ \n")
+_ALPHABETS: Final = (
+    "abcdefghijklmnopqrstuvwxyz",
+    "0123456789",
+    "0123456789abcdef",
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567",
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/",
+    "!?.,;:#*-_=()[]{}<>/\\|'\"@&%$ \n",
+)
 _CODE: Final = (
     "def {w}({w2}):\n    return {w2} + {d}\n|for {w} in range({d}):\n    print({w})|SELECT {w} FROM {w2} WHERE id = {d};"
-    "|import {w}\n{w}.{w2}({d})|const {w} = ({w2}) => {w2} * {d};|if ({w} == {d}) {{ return {w2}; }}|git commit -m \"{v} {n}\""
-    "|<div class=\"{w}\">{n}</div>|{{\"{w}\": {d}, \"{w2}\": \"{n}\"}}|Traceback: {w}Error: {w2} is not {a}|curl https://{w}.com/{w2}"
+    '|import {w}\n{w}.{w2}({d})|const {w} = ({w2}) => {w2} * {d};|if ({w} == {d}) {{ return {w2}; }}|git commit -m "{v} {n}"'
+    '|<div class="{w}">{n}</div>|{{"{w}": {d}, "{w2}": "{n}"}}|Traceback: {w}Error: {w2} is not {a}|curl https://{w}.com/{w2}'
     "|fn {w}({w2}: u32) -> u32 {{ {w2} }}|What does this do?\n```\n{w} = [{d}, {d2}]\n{w}.sort()\n```|npm install {w}-{w2}"
 ).split("|")
 _ONSETS: Final = "b c d f g h j k l m n p r s t v w z br ch cl dr fl gr kl pr qu sh sl sp st str th tr".split()
@@ -79,7 +85,12 @@ def _identifier(rng: random.Random) -> str:
 
 
 def _words(rng: random.Random, count: int) -> str:
-    pick = (lambda: rng.choice(NOUNS), lambda: rng.choice(ADJECTIVES), lambda: rng.choice(VERBS), lambda: invented_word(rng))
+    pick = (
+        lambda: rng.choice(NOUNS),
+        lambda: rng.choice(ADJECTIVES),
+        lambda: rng.choice(VERBS),
+        lambda: invented_word(rng),
+    )
     fill = ("the", "a", "of", "and", "is", "to", "in", "with", "for", "not")
     return " ".join(rng.choice(fill) if rng.random() < 0.35 else rng.choice(pick)() for _ in range(count))
 
@@ -91,9 +102,20 @@ def _number(rng: random.Random) -> str:
 def _filled(pattern: str, rng: random.Random) -> str:
     word = rng.choice(NOUNS) if rng.random() < 0.3 else invented_word(rng)
     return pattern.format(
-        n=rng.choice(NOUNS), n2=rng.choice(NOUNS), a=rng.choice(ADJECTIVES), v=rng.choice(VERBS), v2=rng.choice(VERBS),
-        P=invented_word(rng).capitalize(), P2=invented_word(rng).capitalize(), w=word, w2=invented_word(rng),
-        d=_number(rng), d2=_number(rng), d3=_number(rng), x=_identifier(rng), W=_words(rng, rng.randrange(3, 12)),
+        n=rng.choice(NOUNS),
+        n2=rng.choice(NOUNS),
+        a=rng.choice(ADJECTIVES),
+        v=rng.choice(VERBS),
+        v2=rng.choice(VERBS),
+        P=invented_word(rng).capitalize(),
+        P2=invented_word(rng).capitalize(),
+        w=word,
+        w2=invented_word(rng),
+        d=_number(rng),
+        d2=_number(rng),
+        d3=_number(rng),
+        x=_identifier(rng),
+        W=_words(rng, rng.randrange(3, 12)),
     )
 
 
@@ -112,7 +134,9 @@ def _foreign(rng: random.Random) -> str:
         letters = list(text)
         rng.shuffle(letters)
         text = "".join(letters)
-    return text + rng.choice(("", "?", " " + invented_word(rng), "".join(chr(rng.randrange(0xA1, 0x3100)) for _ in range(4))))
+    return text + rng.choice(
+        ("", "?", " " + invented_word(rng), "".join(chr(rng.randrange(0xA1, 0x3100)) for _ in range(4)))
+    )
 
 
 def _noise(rng: random.Random) -> str:
@@ -124,7 +148,9 @@ def _noise(rng: random.Random) -> str:
 
 def _tagged(rng: random.Random) -> str:
     """A question with an identifier in it or behind it, as tests and tickets have them."""
-    pattern = rng.choice(("{q} {x}", "{q} ({x})", "[{x}] {q}", "{q} ref {x}", "canary {x} {q}", "{q} My secret is {x}.", "{x}: {q}"))
+    pattern = rng.choice(
+        ("{q} {x}", "{q} ({x})", "[{x}] {q}", "{q} ref {x}", "canary {x} {q}", "{q} My secret is {x}.", "{x}: {q}")
+    )
     return pattern.format(q=unknown_question(rng), x=_identifier(rng))
 
 

@@ -1,19 +1,20 @@
 """Errors of integer models and of the files that hold them.
 
-    crypto.errors.Error
+    server.runner.errors.RunnerError
     └── IntegerModelError
         ├── UnprovableModel      a bound over all inputs reaches its limit; names the tensor
         ├── WeightsRefused       a weights or tokenizer file is not what its digest or its format promises
-        ├── InexactBackend       this machine's arithmetic does not give the integers of the definition
-        └── RequestRefused       a conversation, or a setting, that the model has no meaning for
+        └── InexactBackend       this machine's arithmetic does not give the integers of the definition
+
+What a request asks for and the model does not define is `server.runner.errors.RequestInvalid`.
 """
 
 from __future__ import annotations
 
-from crypto.errors import Error
+from server.runner.errors import RunnerError
 
 
-class IntegerModelError(Error):
+class IntegerModelError(RunnerError):
     """Root of the errors of `server.runner.integer`."""
 
 
@@ -37,7 +38,3 @@ class WeightsRefused(IntegerModelError):
 
 class InexactBackend(IntegerModelError):
     """The serving arithmetic is not exact here, for example because TF32 or bfloat16 products are switched on."""
-
-
-class RequestRefused(IntegerModelError):
-    """The request asks for something that the model does not define."""

@@ -8,12 +8,20 @@ from typing import Final
 
 from crypto.canonical import canonical_json
 from server.runner.engine import Turn
-from server.runner.integer.errors import RequestRefused
+from server.runner.errors import RequestInvalid
 from server.runner.integer.tokenizer import ASSISTANT, END, SYSTEM, USER, Tokenizer
 
 TEMPLATE_KIND: Final = "hitproof-turns/v1"
 TRUNCATION_RULE: Final = "the oldest tokens are dropped"
 ROLES: Final = {"system": SYSTEM, "user": USER, "assistant": ASSISTANT}
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the model reads; *truncated* says that older tokens of the conversation were dropped."""
+
+    tokens: tuple[int, ...]
+    truncated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +40,22 @@ class ChatTemplate:
         """The longest prompt that is passed to the model."""
         return self.context - self.answer_reserve
 
-    def render(self, turns: Sequence[Turn], tokenizer: Tokenizer) -> list[int]:
-        """Return the prompt's token ids, at most `prompt_tokens_max`. Raises `RequestRefused` for an unknown role."""
+    def render(self, turns: Sequence[Turn], tokenizer: Tokenizer) -> Prompt:
+        """Return the prompt, at most `prompt_tokens_max` tokens. Raises `RequestInvalid` for an unknown role."""
         parts: list[list[int]] = [[ASSISTANT]]
-        room = self.prompt_tokens_max - 1
+        room = self.prompt_tokens_max  # one token more than fits, so that dropping is noticed
         for turn in reversed(turns):
             if turn.role not in ROLES:
-                raise RequestRefused(f"the role {turn.role!r} is unknown; use system, user or assistant")
+                raise RequestInvalid(
+                    f"the role {turn.role!r} is unknown; use system, user or assistant", param="messages"
+                )
             if room > 0:
                 part = [ROLES[turn.role], *tokenizer.encode_tail(turn.text, room)]
                 part = (part + [END] if turn.role == "assistant" else part)[-room:]
                 parts.append(part)
                 room -= len(part)
-        return [token for part in reversed(parts) for token in part]
+        tokens = [token for part in reversed(parts) for token in part]
+        return Prompt(tuple(tokens[-self.prompt_tokens_max :]), len(tokens) > self.prompt_tokens_max)
 
     def as_manifest(self) -> dict[str, str | int]:
         """Return kind, rules and sizes, without the digest."""
