@@ -43,9 +43,9 @@ class _Write:
 class GrowingIndex:
     """A `VectorIndex` that changes its adapter by size; searches are never blocked by a change.
 
-    `add` and `remove` change between array and flat on the spot, which costs under a millisecond. What takes longer waits
-    for `maintain`, called by another thread when `maintenance_due`. Inverted lists that do not find `recall_min` of the
-    exact neighbours of sampled rows are thrown away, and the flat scan stays until the partition has doubled.
+    `add` and `remove` change between array and flat on the spot, which costs under a millisecond. What takes longer
+    waits for `maintain`, called by another thread when `maintenance_due`. Inverted lists that do not find `recall_min`
+    of the exact neighbours of sampled rows are thrown away, and the flat scan stays until the partition has doubled.
     """
 
     __slots__ = (

@@ -34,6 +34,10 @@ class PartitionObserver(Protocol):
         """A write failed; its partition was unloaded and will be loaded from the store when it is asked for."""
         ...
 
+    def build_failed(self, error: BaseException) -> None:
+        """A better stage could not be built aside; the partition goes on with the one it has."""
+        ...
+
 
 class SilentObserver:
     """Listens to nothing."""
@@ -54,4 +58,7 @@ class SilentObserver:
         """Ignore."""
 
     def write_failed(self, error: BaseException) -> None:
+        """Ignore."""
+
+    def build_failed(self, error: BaseException) -> None:
         """Ignore."""
