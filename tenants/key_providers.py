@@ -6,13 +6,16 @@ There is no fallback. A key once read is kept in memory until the process ends o
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from tenants.errors import KeyFormError, SealedError
 from tenants.identifiers import TenantId
 from tenants.key_files import read_key_file
+from tenants.key_shares import Share, combine_shares, parse_share
 from tenants.key_wrapping import KeyEncryptionKey, parse_kek_hex
 
 
@@ -101,6 +104,77 @@ class EnvironmentKeyProvider(LocalKeyProvider):
         if not text:
             raise SealedError(f"the variable {self._name} holds no key-encryption key; set it to 64 hexadecimal digits")
         return parse_kek_hex(text, where=f"the variable {self._name}")
+
+
+@dataclass(frozen=True, slots=True)
+class UnsealProgress:
+    """How many shares were given and are needed; *needed* is None before the first one tells."""
+
+    given: int
+    needed: int | None
+    is_open: bool
+
+
+class ShamirKeyProvider(LocalKeyProvider):
+    """The key is in nobody's hands: it is put together in memory from any k of n shares, and sealed until then.
+
+    *expected_key_id* is the key that the stored data keys name, so that the shares of another key are refused at once.
+    """
+
+    def __init__(self, *, expected_key_id: str | None = None) -> None:
+        self._expected_key_id = expected_key_id
+        self._given: dict[int, Share] = {}
+        self._lock = threading.RLock()
+
+    @property
+    def progress(self) -> UnsealProgress:
+        """What was given so far."""
+        with self._lock:
+            first = next(iter(self._given.values()), None)
+            return UnsealProgress(len(self._given), None if first is None else first.threshold, self._held is not None)
+
+    def give(self, text: str) -> UnsealProgress:
+        """Take one share; with the last one needed, open. A share given once more after that changes nothing.
+
+        Raises `KeyFormError` for a mistyped share, one of another set or another key, and one that was given before; if
+        the shares together make another key than they say, all of them are dropped.
+        """
+        share = parse_share(text)
+        with self._lock:
+            if self._held is not None:
+                return UnsealProgress(share.threshold, share.threshold, True)
+            self._refuse_unfitting(share)
+            self._given[share.number] = share
+            if len(self._given) < share.threshold:
+                return self.progress
+            shares = tuple(self._given.values())
+            self._given = {}
+            self._held = combine_shares(shares)
+            return UnsealProgress(share.threshold, share.threshold, True)
+
+    def seal(self) -> None:
+        """Forget the key and every share that was given."""
+        with self._lock:
+            self._held = None
+            self._given = {}
+
+    def _refuse_unfitting(self, share: Share) -> None:
+        if self._expected_key_id not in (None, share.key_id):
+            raise KeyFormError(
+                f"this share is of {share.key_id}; the store needs {self._expected_key_id}: bring its shares"
+            )
+        for other in self._given.values():
+            if share.set_mark != other.set_mark:
+                raise KeyFormError(
+                    "this share is of another set than those given before; bring shares of one set, or seal and restart"
+                )
+        if share.number in self._given:
+            raise KeyFormError(f"share {share.number} was given already; bring another one")
+
+    def _fetch(self) -> KeyEncryptionKey:
+        progress = self.progress
+        missing = "enough" if progress.needed is None else f"{progress.needed - progress.given} more"
+        raise SealedError(f"the store is sealed; give {missing} of its key's shares to open it")
 
 
 class RotatingKeyProvider:

@@ -87,9 +87,9 @@ class KeyEncryptionKey:
         return hmac.digest(self.secret, encode_fields("hitproof/kek-id/v1"), "sha256")[:8]
 
     def _derive(self, tenant: TenantId, epoch: int) -> tuple[bytes, bytes]:
-        info = encode_fields(
-            "hitproof/wrapping-key/v1", tenant.encode("utf-8"), epoch.to_bytes(4, "big"), self._identifier()
-        )
+        # Eight signed bytes hold whatever a changed database row can say, so that it fails as a wrong epoch does.
+        place = tenant.encode("utf-8"), epoch.to_bytes(8, "big", signed=True)
+        info = encode_fields("hitproof/wrapping-key/v1", *place, self._identifier())
         derived = derive_bytes(self.secret, salt=b"", info=info, length=_SIV_KEY_BYTES + 32)
         return derived[:_SIV_KEY_BYTES], derived[_SIV_KEY_BYTES:]
 

@@ -1,13 +1,13 @@
 """What a key may do: scopes, the roles that bundle them, and the caller that carries them.
 
-| role              | may                                                          | and not                                  |
-|-------------------|--------------------------------------------------------------|------------------------------------------|
-| owner, admin      | everything in its tenant (only an owner makes an owner)      | the platform                             |
-| member            | ask, read entries                                            | change anything                          |
-| billing           | read usage and savings                                       | read any content                         |
-| auditor           | export proofs                                                | read any plaintext                       |
-| application       | ask, read entries                                            | change anything but by asking            |
-| platform-operator | run the platform                                             | act inside a tenant, read any plaintext  |
+| role              | may                                                     | and not                        |
+|-------------------|---------------------------------------------------------|--------------------------------|
+| owner, admin      | everything in its tenant (only an owner makes an owner) | the platform                   |
+| member            | ask, read entries                                       | change anything                |
+| billing           | read usage and savings                                  | read any content               |
+| auditor           | export proofs                                           | read any plaintext             |
+| application       | ask, read entries                                       | change anything but by asking  |
+| platform-operator | run the platform                                        | act in a tenant, read content  |
 """
 
 from __future__ import annotations
