@@ -50,16 +50,18 @@ class SearchBatcher:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _drain(self, partition: Partition, queue: deque[Waiting]) -> None:
-        while queue and partition.index is not None:
-            taken = [queue.popleft() for _ in range(min(len(queue), self._limits.batch_max))]
-            batch = [waiting for waiting in taken if not waiting.answer.done()]
-            if batch:
-                await self._search(partition.index, batch)
+        try:
+            while queue and partition.index is not None:
+                taken = [queue.popleft() for _ in range(min(len(queue), self._limits.batch_max))]
+                batch = [waiting for waiting in taken if not waiting.answer.done()]
+                if batch:
+                    await self._search(partition.index, batch)
+        finally:
+            partition.drains -= 1  # in the same step as the look at the queue, or a search could be left behind
 
     def _ended(self, task: asyncio.Task[None], partition: Partition) -> None:
-        """Account for a drain, also for one that was cancelled before it began."""
+        """Answer for a drain that was cancelled, perhaps before it began."""
         self._tasks.discard(task)
-        partition.drains -= 1
         if task.cancelled() and partition.queue is not None:
             _refuse(partition.queue, PartitionNotReady("closed"))
 
