@@ -140,9 +140,7 @@ async def read_request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     return head, await reader.readexactly(length)
 
 
-def reply(
-    body: bytes, *, status: int = 200, kind: str = "application/json", headers: Sequence[str] = ()
-) -> bytes:
+def reply(body: bytes, *, status: int = 200, kind: str = "application/json", headers: Sequence[str] = ()) -> bytes:
     """Return the bytes of one HTTP response."""
     lines = [
         f"HTTP/1.1 {status} X",

@@ -228,7 +228,8 @@ class UpstreamClient:
     ) -> AsyncGenerator[bytes, None]:
         """Yield the body as it comes; the timeouts stand around each read, never around the consumer's work."""
         loop = asyncio.get_running_loop()
-        parts = response.aiter_raw()
+        # Nothing is decoded here: whatever is encoded was refused with the headers.
+        parts = response.aiter_bytes()
         async with aclosing(parts):
             while True:
                 is_done = reader is not None and reader.is_done

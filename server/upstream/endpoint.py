@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Final
 
 import httpx2
 
 from server.upstream.errors import ForbiddenAddress
+
+_HOST: Final = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,5 +43,8 @@ def read_endpoint(base_url: str, *, allow_private: bool) -> Endpoint:
             "the upstream's base_url may hold no user, password, query or fragment; give the key as api_key",
             address=url.host,
         )
+    host = url.raw_host.decode("ascii")
     port = url.port or (443 if url.scheme == "https" else 80)
-    return Endpoint(str(url).rstrip("/"), url.raw_host.decode("ascii"), port)
+    if _HOST.fullmatch(host) is None or not 0 < port < 2**16:
+        raise ForbiddenAddress("the upstream's base_url has no proper host and port", address=host)
+    return Endpoint(str(url).rstrip("/"), host, port)

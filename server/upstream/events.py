@@ -24,6 +24,7 @@ class EventReader:
     def __init__(self, limits: UpstreamLimits) -> None:
         self._limits = limits
         self._pending = bytearray()
+        self._after_return = False
         self._data: list[str] = []
         self._event = ""
         self._event_bytes = 0
@@ -39,11 +40,8 @@ class EventReader:
         self._bytes += len(part)
         if self._bytes > self._limits.response_bytes_max:
             raise UpstreamMalformed(f"the stream is longer than {self._limits.response_bytes_max} bytes")
-        self._pending += part
         found = []
-        # Only a line end is worth a look at what was kept, so that many small parts cost no more than one large.
-        ends = b"\n" in part or b"\r" in part or self._pending[: -len(part) or None].endswith(b"\r")
-        for line in self._lines() if ends else ():
+        for line in self._lines(part):
             event = self._take_line(line)
             if event is not None:
                 found.append(event)
@@ -58,12 +56,19 @@ class EventReader:
         if self._data or self._pending.strip():
             raise UpstreamMalformed("there is data behind [DONE]")
 
-    def _lines(self) -> list[bytes]:
-        # A lone CR ends a line too, but one at the very end may be half of a CRLF: it waits for the next byte.
-        held = self._pending.endswith(b"\r")
-        text = bytes(self._pending[:-1] if held else self._pending)
-        lines = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-        self._pending = bytearray(lines.pop() + (b"\r" if held else b""))
+    def _lines(self, part: bytes) -> list[bytes]:
+        if not part:
+            return []
+        # CRLF is one line end, also where the network cut between the two.
+        if self._after_return and part.startswith(b"\n"):
+            part = part[1:]
+        self._after_return = part.endswith(b"\r")
+        self._pending += part
+        # Only a line end is worth a look at what was kept, so that many small parts cost no more than one large.
+        if b"\n" not in part and b"\r" not in part:
+            return []
+        lines = bytes(self._pending).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        self._pending = bytearray(lines.pop())
         return lines
 
     def _take_line(self, line: bytes) -> JsonObject | None:
