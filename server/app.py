@@ -14,21 +14,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from crypto.errors import Error
-from server.api import admin, cache, chat, health, openai
+from server.api import cache, chat, health, openai
 from server.api.authentication import Authenticator
 from server.api.limits import RequestLimits
 from server.api.state import AppState
 from server.clock import SystemClock, SystemRandom
-from server.embedding.batching import AsyncEmbedder
+from server.embedding.async_embedder import AsyncEmbedder
 from server.errors import Shown, answer_with_error, error_response
-from server.index.partitions import PartitionKey, Partitions
+from server.index.partitions import PartitionLimits, Partitions
 from server.middleware import Edge
-from server.ports import Clock, Embedder, RandomSource
+from server.embedding.select import CoveringEmbedder
+from server.ports import Clock, RandomSource
 from server.reuse.accounting import Accounting
 from server.reuse.engine import Parts, ReuseEngine
 from server.reuse.eviction import Totals
 from server.reuse.flights import Flights
-from server.reuse.follower import Follower, open_vectors
+from server.reuse.follower import Follower
 from server.reuse.labelling import Labeller
 from server.reuse.labels import EmbeddingJudge
 from server.reuse.models import ModelRegistry
@@ -37,11 +38,12 @@ from server.reuse.recorder import Recorder
 from server.reuse.storing import Storer
 from server.reuse.sweeper import Sweeper
 from server.reuse.tenant_directory import TenantDirectory
+from server.reuse.vectors import VectorReader
 from server.settings import Settings
 from server.store.database import Database
-from server.store.entries import EntryRepository
 from server.telemetry import Telemetry
 from server.upstream.directory import BuildUpstream, UpstreamDirectory
+from tenants.identifiers import TenantId
 from tenants.key_providers import KeyProvider
 
 UPSTREAM_REFRESH_S = 10.0
@@ -53,7 +55,7 @@ class Outside:
 
     key_provider: KeyProvider
     pepper: bytes
-    embedder: Embedder
+    embedder: CoveringEmbedder
     build_upstream: BuildUpstream
     clock: Clock = field(default_factory=SystemClock)
     random: RandomSource = field(default_factory=SystemRandom)
@@ -72,7 +74,7 @@ def create_app(settings: Settings, outside: Outside) -> Edge:
         openapi_url="/openapi.json",
         redirect_slashes=False,
     )
-    for router in (chat.router, openai.router, cache.router, admin.router, health.router):
+    for router in (chat.router, openai.router, cache.router, health.router):
         app.include_router(router)
     app.add_exception_handler(Error, answer_with_error)
     app.add_exception_handler(HTTPException, _answer_http_exception)
@@ -116,7 +118,11 @@ class Gateway:
         clock, random = outside.clock, outside.random
         self.database = Database(settings.database)
         self.embedder = AsyncEmbedder(
-            outside.embedder, batch_max=settings.embed_batch_max, queue_max=settings.embed_queue_max
+            outside.embedder,
+            batch_max=settings.embed_batch_max,
+            queue_max=settings.embed_queue_max,
+            timeout_s=settings.embed_timeout_s,
+            observe=lambda report: telemetry.embed_batch.observe(report.size),
         )
         self.tenants = TenantDirectory(
             self.database,
@@ -126,44 +132,38 @@ class Gateway:
             keep_s=settings.tenant_cache_s,
             tenants_max=settings.tenant_cache_max,
         )
+        digest = outside.embedder.digest
+        vectors = VectorReader(self.database, self.tenants, clock, embedder_digest=digest)
         self.partitions = Partitions(
-            self._load_partition,
+            vectors.load_partition,
             dimension=outside.embedder.dimension,
-            bytes_max=settings.index_bytes_max,
-            load_timeout_s=settings.index_load_timeout_s,
-            threads=settings.index_threads,
+            clock=clock,
+            limits=PartitionLimits(
+                bytes_max=settings.index_bytes_max,
+                load_timeout_s=settings.index_load_timeout_s,
+                threads=settings.index_threads,
+            ),
+            row_loader=vectors.load_rows,
         )
         self.upstreams = UpstreamDirectory(outside.build_upstream)
         self.models = ModelRegistry(self.database, self.upstreams, clock)
         self.recorder = Recorder(
             self.database, telemetry, flush_s=settings.record_flush_s, queue_max=settings.record_queue_max
         )
-        totals = Totals(self.database, telemetry, clock)
+        self.totals = Totals(self.database, telemetry, clock)
         self.authenticator = Authenticator(
             self.database, outside.pepper, clock, keep_s=settings.auth_cache_s, keys_max=settings.auth_cache_max
         )
-        digest = outside.embedder.digest
         self.follower = Follower(
-            self.database,
-            self.partitions,
-            self.tenants,
-            clock,
-            embedder_digest=digest,
-            on_drop=lambda tenant: (totals.forget(tenant), self.authenticator.forget_all())[0],
+            self.database, self.partitions, self.tenants, clock, on_change=self._forget_tenant
         )
         storer = Storer(
-            self.database,
-            totals,
-            self.partitions,
-            self.follower,
-            embedder_digest=digest,
-            clock=clock,
-            random=random,
+            self.database, self.totals, self.partitions, embedder_digest=digest, clock=clock, random=random
         )
         self.labeller = Labeller(
             self.database,
             self.recorder,
-            EmbeddingJudge(self.embedder.embed),
+            EmbeddingJudge(lambda texts: outside.embedder.embed(texts)),
             telemetry,
             clock,
             queue_max=settings.label_queue_max,
@@ -171,7 +171,7 @@ class Gateway:
         self.flights = Flights(flights_max=settings.flights_max, waiters_max=settings.flight_waiters_max)
         self.sweeper = Sweeper(self.database, clock)
         near = NearTier(
-            self.database, self.partitions, self.embedder, telemetry, clock, embed_timeout_s=settings.embed_timeout_s
+            self.database, self.partitions, self.embedder, telemetry, clock, covers=outside.embedder.covers
         )
         engine = ReuseEngine(
             Parts(
@@ -201,6 +201,7 @@ class Gateway:
             embedder=self.embedder,
             partitions=self.partitions,
             recorder=self.recorder,
+            totals=self.totals,
             labeller=self.labeller,
             telemetry=telemetry,
             key_provider=outside.key_provider,
@@ -212,7 +213,6 @@ class Gateway:
 
     async def start(self) -> None:
         """Read the platform's set-up and start what runs beside requests."""
-        await self.embedder.start()
         await self.follower.start()
         await self.models.refresh()
         await self.models.ask_upstreams()
@@ -234,6 +234,10 @@ class Gateway:
         await self.partitions.close()
         await asyncio.to_thread(self.database.close)
 
+    def _forget_tenant(self, tenant: TenantId) -> None:
+        self.totals.forget(tenant)
+        self.authenticator.forget_all()
+
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.create_task(work))
 
@@ -243,13 +247,3 @@ class Gateway:
             with contextlib.suppress(Error):
                 await self.models.refresh()
                 await self.models.ask_upstreams()
-
-    async def _load_partition(self, key: PartitionKey) -> tuple[Any, Any]:
-        context = await self.tenants.get(key.tenant)
-        now_ms = self.state.clock.now_ms()
-        sealed = await self.database.read(
-            lambda connection: EntryRepository(connection, key.tenant).load_vectors(
-                key.scope, self.embedder.digest, now_ms=now_ms
-            )
-        )
-        return await asyncio.to_thread(open_vectors, context, sealed)

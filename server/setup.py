@@ -6,7 +6,7 @@ Each function runs in the caller's transaction and writes its audit row there, s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from sqlalchemy import Connection
 
@@ -15,8 +15,10 @@ from server.errors import RequestError
 from server.identifiers import new_name
 from server.ports import RandomSource
 from server.reuse.policy import ReusePolicy, policy_digest
-from server.store.errors import NotFound
-from server.store.maintenance import AuditEvent, append_audit
+from server.store.entries import EntryRepository, Selection
+from server.store.errors import Conflict, NotFound
+from server.store.lookups import LookupRepository
+from server.store.maintenance import AuditEvent, add_notice, append_audit
 from server.store.platform import PlatformRepository
 from server.store.records import (
     ApiKeyRecord,
@@ -29,7 +31,7 @@ from server.store.records import (
 from server.store.tenancy import DataKeyRepository, KeyRepository, PolicyRepository
 from tenants.api_keys import mac_api_key, mint_api_key
 from tenants.data_keys import new_wrapped_key
-from tenants.identifiers import OrganisationId, TenantId
+from tenants.identifiers import KeyId, OrganisationId, TenantId
 from tenants.key_providers import KeyProvider
 from tenants.quotas import Quota
 from tenants.scopes import ROLES, Scope
@@ -133,9 +135,79 @@ def set_policy(
     PlatformRepository(connection).get_tenant(tenant)
     document, digest = canonical_json(policy.to_json()).decode(), policy_digest(policy)
     _audit(connection, actor, tenant, "policy.set", tenant, {"digest": digest}, now_ms)
+    add_notice(connection, tenant, "refresh", at_ms=now_ms)
     return PolicyRepository(connection, tenant).add(
         document, digest, at_ms=now_ms, created_by=actor, expected_version=expected_version
     )
+
+
+def revoke_key(connection: Connection, tenant: TenantId, key: KeyId, *, actor: str, now_ms: int) -> None:
+    """Revoke one of *tenant*'s keys at once; raises `NotFound`."""
+    _audit(connection, actor, tenant, "key.revoke", key, {}, now_ms)
+    add_notice(connection, tenant, "refresh", at_ms=now_ms)
+    KeyRepository(connection, tenant).revoke(key, at_ms=now_ms)
+
+
+def rotate_key(
+    connection: Connection,
+    tenant: TenantId,
+    key: KeyId,
+    *,
+    grace_s: int,
+    pepper: bytes,
+    actor: str,
+    now_ms: int,
+    random: RandomSource,
+) -> tuple[ApiKeyRecord, str]:
+    """Mint a key like *key* and let the old one end after *grace_s* seconds; raises `NotFound`."""
+    old = KeyRepository(connection, tenant).get(key)
+    made = create_key(
+        connection,
+        tenant,
+        role=old.role,
+        scopes=[Scope(scope) for scope in json.loads(old.scopes)],
+        label=old.label,
+        expires_at_ms=None,
+        pepper=pepper,
+        actor=actor,
+        now_ms=now_ms,
+        random=random,
+    )
+    _audit(connection, actor, tenant, "key.rotate", key, {"replaced_by": made[0].key_id}, now_ms)
+    add_notice(connection, tenant, "refresh", at_ms=now_ms)
+    KeyRepository(connection, tenant).expire(key, at_ms=now_ms + grace_s * 1000)
+    return made
+
+
+def set_quota(connection: Connection, tenant: TenantId, quota: Quota, *, actor: str, now_ms: int) -> None:
+    """Change what *tenant* may use."""
+    _audit(connection, actor, tenant, "tenant.quota", tenant, {"quota": quota.to_json()}, now_ms)
+    add_notice(connection, tenant, "refresh", at_ms=now_ms)
+    PlatformRepository(connection).set_tenant_quota(tenant, canonical_json(quota.to_json()).decode())
+
+
+def set_status(connection: Connection, tenant: TenantId, status: str, *, actor: str, now_ms: int) -> None:
+    """Suspend or reactivate *tenant*; a suspended one's keys open nothing. An erased one stays erased."""
+    platform = PlatformRepository(connection)
+    if platform.get_tenant(tenant).status == "erased":
+        raise Conflict("an erased tenant stays erased: its data keys are destroyed")
+    _audit(connection, actor, tenant, "tenant.status", tenant, {"status": status}, now_ms)
+    add_notice(connection, tenant, "refresh", at_ms=now_ms)
+    platform.set_tenant_status(tenant, status)
+
+
+def erase_tenant(connection: Connection, tenant: TenantId, *, actor: str, now_ms: int) -> None:
+    """Destroy *tenant*'s data keys and rows; what was sealed under them can never be opened again, backups included."""
+    platform = PlatformRepository(connection)
+    platform.get_tenant(tenant)
+    _audit(connection, actor, tenant, "tenant.erase", tenant, {}, now_ms)
+    DataKeyRepository(connection, tenant).destroy_all()
+    EntryRepository(connection, tenant).delete(Selection(everything=True), at_ms=now_ms)
+    LookupRepository(connection, tenant).delete_all()
+    for key in KeyRepository(connection, tenant).list_all():
+        KeyRepository(connection, tenant).revoke(key.key_id, at_ms=now_ms)
+    platform.set_tenant_status(tenant, "erased")
+    add_notice(connection, tenant, "drop", at_ms=now_ms)
 
 
 def put_upstream(connection: Connection, record: UpstreamRecord, *, actor: str, now_ms: int) -> None:
@@ -161,7 +233,7 @@ def _audit(
     tenant: TenantId | None,
     action: str,
     target: str,
-    detail: dict[str, object],
+    detail: Mapping[str, object],
     now_ms: int,
 ) -> None:
     append_audit(connection, AuditEvent(actor, tenant, action, target, detail), at_ms=now_ms)  # type: ignore[arg-type]

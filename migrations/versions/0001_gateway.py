@@ -33,7 +33,7 @@ def upgrade() -> None:
     sa.Column('seq', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=True, nullable=False),
     sa.Column('tenant_id', sa.String(length=40), nullable=False),
     sa.Column('fingerprint', sa.LargeBinary(length=32), nullable=True, comment='null: the whole tenant'),
-    sa.Column('operation', sa.String(length=10), nullable=False, comment='add | remove | drop'),
+    sa.Column('operation', sa.String(length=10), nullable=False, comment='add | remove | refresh | drop'),
     sa.Column('entry_id', sa.BigInteger(), nullable=True),
     sa.Column('at_ms', sa.BigInteger(), nullable=False),
     sa.PrimaryKeyConstraint('seq', name=op.f('pk_feed')),

@@ -8,10 +8,11 @@ from starlette.requests import Request
 
 from server.api.authentication import Authenticator
 from server.api.limits import RequestLimits
-from server.embedding.batching import AsyncEmbedder
+from server.embedding.async_embedder import AsyncEmbedder
 from server.index.partitions import Partitions
 from server.ports import Clock, RandomSource
 from server.reuse.engine import ReuseEngine
+from server.reuse.eviction import Totals
 from server.reuse.labelling import Labeller
 from server.reuse.models import ModelRegistry
 from server.reuse.recorder import Recorder
@@ -39,6 +40,7 @@ class AppState:
     embedder: AsyncEmbedder
     partitions: Partitions
     recorder: Recorder
+    totals: Totals
     labeller: Labeller
     telemetry: Telemetry
     key_provider: KeyProvider

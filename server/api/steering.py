@@ -19,7 +19,7 @@ def read_steering(cache_control: list[str], options: CacheOptions | None) -> Ste
         for directive in line.split(","):
             name, _, value = directive.strip().partition("=")
             directives[name.strip().lower()] = value.strip().strip('"')
-    options = options or CacheOptions()
+    options = options or CacheOptions.model_validate({})
     if options.share:
         raise RequestError(
             "this tenant's policy shares nothing; ask for share: false or leave it out",

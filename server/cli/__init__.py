@@ -1,1 +1,35 @@
-"""The command line."""
+"""The command line: `hitproof`. Each command lives in a module of its own and imports what it runs only when it runs."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from crypto.errors import Error
+from server.cli import database, quickstart, runner, serve
+
+app = typer.Typer(
+    name="hitproof",
+    help="A cache for language-model inference whose every hit carries its proof.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("quickstart")(quickstart.quickstart)
+app.command("serve")(serve.serve)
+app.command("runner")(runner.runner)
+app.add_typer(database.app, name="db")
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one line on standard error and exit code 1, wrong usage is 2."""
+    try:
+        app()
+    except Error as error:
+        print(f"hitproof: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -19,7 +19,7 @@ from server.ports import Chunk, Clock, Completion, JsonObject, RandomSource
 from server.reuse.accounting import Accounting
 from server.reuse.answers import Account, Answer, LastChunk, StreamedAnswer
 from server.reuse.completeness import reason_not_to_store
-from server.reuse.decision import Accept, Reject, WouldAccept
+from server.reuse.decision import Accept, Decision, Reject, WouldAccept
 from server.reuse.fingerprint import Identity, identify
 from server.reuse.flights import Flight, Flights, Landed
 from server.reuse.labelling import Labeller
@@ -28,7 +28,7 @@ from server.reuse.near import Found, Near, NearTier
 from server.reuse.outcomes import Bypass, Hit, Miss, Outcome, Refused
 from server.reuse.payload import EntryPayload, provenance_to_json, unseal_payload
 from server.reuse.plan import Plan, plan_reuse
-from server.reuse.replay import replay_chunks, replay_whole
+from server.reuse.replay import client_response, replay_chunks, replay_whole
 from server.reuse.request import ChatRequest
 from server.reuse.storing import Fresh, Storer
 from server.reuse.tenant_directory import TenantContext, TenantDirectory
@@ -120,6 +120,31 @@ class ReuseEngine:
         sight = await self._look(asked, search=True)
         return self._account(asked, sight.outcome, sight), sight.response
 
+    async def put(self, tenant: TenantId, key: KeyId, request: ChatRequest, answer: str) -> EntryId:
+        """Store a client's own *answer* to *request*; it is declared by that client and never leaves its tenant."""
+        asked = await self._ask(tenant, key, request)
+        sight = await self._look(asked, search=False)
+        model = asked.model.record
+        response = client_response(model.alias, answer, created_s=self._parts.clock.now_ms() // 1000)
+        return await self._parts.storer.store(
+            asked.tenant,
+            Fresh(
+                identity=sight.identity,
+                response=response,
+                provenance=None,
+                question=None if sight.near is None else sight.near.question,
+                source="client",
+                model=model.alias,
+                model_version=asked.model.model_version,
+                reported="",
+                prompt_tokens=0,
+                output_tokens=0,
+                cost_micro=0,
+                ttl_s=min(request.steering.ttl_s or asked.tenant.policy.ttl_s, asked.tenant.policy.ttl_s_max),
+                tags=request.steering.tags,
+            ),
+        )
+
     async def _ask(self, tenant: TenantId, key: KeyId, request: ChatRequest) -> Asked:
         context = await self._parts.tenants.get(tenant)
         model = self._parts.models.resolve(request.model)
@@ -160,8 +185,7 @@ class ReuseEngine:
             return Sight(outcome, found_near.payload.response, found_near.row, identity, near)
         if isinstance(near.decision, WouldAccept):
             return Sight(Miss("shadow"), None, None, identity, near)
-        reason = f"guard_{near.decision.guard}" if near.decision.guard else near.decision.reason
-        return Sight(Miss(reason), None, None, identity, near)
+        return Sight(Miss(_reason(near.decision)), None, None, identity, near)
 
     async def _look_exactly(self, asked: Asked, identity: Identity) -> Sight | None:
         tenant = asked.tenant
@@ -372,6 +396,12 @@ class ReuseEngine:
             keep_lookup=not asked.request.steering.no_store,
             latency_s=self._parts.clock.monotonic_s() - asked.started_s,
         )
+
+
+def _reason(decision: Decision) -> str:
+    if not isinstance(decision, Reject):
+        return "not_opened"
+    return decision.reason if decision.guard is None else f"guard_{decision.guard}"
 
 
 def _early_name(outcome: Outcome) -> str:

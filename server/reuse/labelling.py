@@ -13,7 +13,7 @@ import structlog
 
 from crypto.errors import Error
 from server.ports import Clock, JsonObject
-from server.reuse.labels import AnswerJudge, label_answer
+from server.reuse.labels import AnswerJudge, label_answers
 from server.reuse.near import Near
 from server.reuse.recorder import Recorder
 from server.reuse.tenant_directory import TenantContext
@@ -79,7 +79,7 @@ class Labeller:
         await self._queue.join()
 
     async def _compare(self, comparison: _Comparison) -> None:
-        label = await label_answer(comparison.fresh, comparison.stored, judge=self._judge)
+        label = await asyncio.to_thread(label_answers, comparison.fresh, comparison.stored, self._judge)
         if label.right is None:
             return
         await self._recorder.flush()

@@ -5,17 +5,18 @@ Everything here fails open to a miss: a slow embedder, a partition that is still
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 import structlog
 
 from crypto.errors import Error
+from server.embedding.async_embedder import AsyncEmbedder
 from server.embedding.errors import EmbeddingError
 from server.index.partitions import PartitionKey, PartitionNotReady, Partitions
-from server.ports import Clock, Float32Matrix, Int8Matrix
+from server.ports import Clock, Int8Matrix
 from server.reuse.decision import Accept, CandidateView, Decision, QueryView, WouldAccept, decide
 from server.reuse.guards import Facts, facts_of
 from server.reuse.payload import EntryPayload, unseal_payload
@@ -34,19 +35,6 @@ from tenants.sealing import sealed_epoch
 log = structlog.get_logger()
 
 CANDIDATES: Final = 8
-
-
-class AsyncEmbedder(Protocol):
-    """An embedder behind its batcher."""
-
-    @property
-    def digest(self) -> str:
-        """The embedder's digest."""
-        ...
-
-    async def embed(self, text: str) -> Float32Matrix:
-        """Return one unit vector, shape (dimension,)."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +82,14 @@ class NearTier:
         telemetry: Telemetry,
         clock: Clock,
         *,
-        embed_timeout_s: float,
+        covers: Callable[[str], bool],
     ) -> None:
         self._database = database
         self._partitions = partitions
         self._embedder = embedder
         self._telemetry = telemetry
         self._clock = clock
-        self._embed_timeout_s = embed_timeout_s
+        self._covers = covers
 
     async def ask(
         self,
@@ -114,6 +102,8 @@ class NearTier:
         search: bool,
     ) -> Near:
         """Embed *query* and, if *search*, decide on the nearest entries of the partition."""
+        if not self._covers(query):
+            return Near(None, None, {}, (), "too_long_to_embed")
         question = await self._question(query)
         if question is None:
             return Near(None, None, {}, (), "embedder")
@@ -139,15 +129,10 @@ class NearTier:
         )
         return Near(question, decision, found, scores, None)
 
-    async def question(self, query: str) -> Question | None:
-        """Embed *query*; None when that cannot be had now."""
-        return await self._question(query)
-
     async def _question(self, query: str) -> Question | None:
         try:
-            async with asyncio.timeout(self._embed_timeout_s):
-                vector = await self._embedder.embed(query)
-        except (EmbeddingError, TimeoutError) as error:
+            vector = await self._embedder.embed(query)
+        except EmbeddingError as error:
             self._telemetry.degraded.labels("embedder").inc()
             log.warning("embedding_failed", error=type(error).__name__)
             return None

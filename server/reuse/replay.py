@@ -12,6 +12,25 @@ from server.ports import JsonObject
 CHUNK_CHARACTERS: Final = 64
 
 
+def client_response(model: str, answer: str, *, created_s: int) -> JsonObject:
+    """Return the response object of an answer that a client stored itself."""
+    return {
+        "id": "",
+        "object": "chat.completion",
+        "created": created_s,
+        "model": model,
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": answer, "refusal": None},
+                "logprobs": None,
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+    }
+
+
 def replay_whole(response: JsonObject, *, identifier: str, created_s: int) -> JsonObject:
     """Return *response* under a fresh id and time."""
     return {**response, "id": identifier, "created": created_s}

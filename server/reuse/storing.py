@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from crypto.similarity import is_matchable
 from server.identifiers import new_entry_id
+from server.index.partitions import PartitionKey, Partitions
 from server.ports import Clock, Int8Matrix, JsonObject, RandomSource
 from server.reuse.eviction import Totals
 from server.reuse.fingerprint import Identity
@@ -60,10 +61,18 @@ class Storer:
     """Stores entries of any tenant and keeps each within its quota."""
 
     def __init__(
-        self, database: Database, totals: Totals, *, embedder_digest: str, clock: Clock, random: RandomSource
+        self,
+        database: Database,
+        totals: Totals,
+        partitions: Partitions,
+        *,
+        embedder_digest: str,
+        clock: Clock,
+        random: RandomSource,
     ) -> None:
         self._database = database
         self._totals = totals
+        self._partitions = partitions
         self._embedder_digest = embedder_digest
         self._clock = clock
         self._random = random
@@ -79,6 +88,9 @@ class Storer:
 
         await self._totals.make_room(tenant, entries=1, size_bytes=entry.size_bytes)
         await self._database.write(write)
+        if entry.vector is not None and fresh.question is not None:
+            key = PartitionKey(tenant.id, entry.fingerprint)
+            await self._partitions.add(key, np.array([entry.id]), fresh.question.vector[np.newaxis])
         return entry.id
 
     def _seal(self, tenant: TenantContext, fresh: Fresh) -> NewEntry:

@@ -34,8 +34,19 @@ def doubt_row(
         return Doubt("expired")
     if max_age_s is not None and now_ms - row.created_at_ms > max_age_s * 1000:
         return Doubt("older_than_max_age")
-    if row.model_status != "active":
+    return _doubt_model(row)
+
+
+def _doubt_model(row: StoredEntry) -> Verdict:
+    """A client's own entry goes with the alias's version; what a model produced also needs that version's good name."""
+    if row.model_status == "revoked":
+        return Doubt("model_version_revoked")
+    if row.active_version is not None and row.active_version != row.model_version:
+        return Doubt("model_version_superseded")
+    if row.source == "client":
+        return None
+    if row.model_status != "active" or row.active_version is None:
         return Doubt(f"model_version_{row.model_status or 'unknown'}")
-    if row.source != "client" and row.active_reported is not None and row.reported != row.active_reported:
+    if row.reported != row.active_reported:
         return Doubt("model_reported_changed")
     return None

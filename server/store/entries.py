@@ -22,9 +22,10 @@ _STORED: Final = (
         *(
             entries.c[name]
             for name in StoredEntry.__dataclass_fields__
-            if name not in ("model_status", "active_reported")
+            if name not in ("model_status", "active_version", "active_reported")
         ),
         model_versions.c.status,
+        models.c.model_version.label("active_version"),
         models.c.reported.label("active_reported"),
     )
     .outerjoin_from(
@@ -184,7 +185,7 @@ class EntryRepository(TenantRepository):
             statement = statement.where(entries.c.id.in_(_tagged(tag)))
         rows = self._run(statement.limit(min(limit, LIST_MAX))).all()
         tags = self._tags([row[0] for row in rows])
-        return [EntrySummary(*row, tags.get(row[0], ())) for row in rows]
+        return [_summary(row, tags.get(row[0], ())) for row in rows]
 
     def get_summary(self, entry: EntryId) -> EntrySummary | None:
         """Return one entry's summary."""
@@ -192,7 +193,7 @@ class EntryRepository(TenantRepository):
             entries, *(entries.c[name] for name in _SUMMARY_COLUMNS), entries.c.vector.is_not(None)
         ).where(entries.c.id == entry)
         row = self._run(statement).first()
-        return None if row is None else EntrySummary(*row, self._tags([entry]).get(entry, ()))
+        return None if row is None else _summary(row, self._tags([entry]).get(entry, ()))
 
     def totals(self) -> tuple[int, int]:
         """Return how many entries the tenant holds and their bytes."""
@@ -241,6 +242,11 @@ class EntryRepository(TenantRepository):
         for entry, tag in self._run(statement):
             found[entry] = (*found.get(entry, ()), tag)
         return found
+
+
+def _summary(row: Any, tags: tuple[str, ...]) -> EntrySummary:
+    values = [*row, tags]
+    return EntrySummary(*values)
 
 
 def _tagged(tag: str) -> Any:

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, func
 from sqlalchemy.dialects import postgresql, sqlite
 
 from server.store.records import LookupRecord, UsageRow
-from server.store.scoped import TENANT, TenantRepository, scoped_insert, scoped_select, scoped_update
+from server.store.scoped import TENANT, TenantRepository, scoped_delete, scoped_insert, scoped_select, scoped_update
 from server.store.tables import lookups, usage
 from tenants.identifiers import LookupId
 
@@ -55,6 +55,11 @@ class LookupRepository(TenantRepository):
             .limit(min(limit, LIST_MAX))
         )
         return [LookupRecord(*row) for row in self._run(statement)]
+
+    def delete_all(self) -> None:
+        """Delete every recorded lookup and all usage."""
+        self._run(scoped_delete(lookups))
+        self._run(scoped_delete(usage))
 
     def count_labels(self) -> dict[tuple[str, str], int]:
         """Count labels by (label, kind)."""

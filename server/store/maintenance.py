@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
@@ -35,11 +35,13 @@ def load_feed(connection: Connection, *, after: int) -> list[FeedRow]:
     return [FeedRow(*row) for row in connection.execute(_FEED_AFTER, {"seq": after})]
 
 
-def add_drop(connection: Connection, tenant: TenantId, *, at_ms: int) -> None:
-    """Tell every process to forget what it holds of *tenant*."""
+def add_notice(
+    connection: Connection, tenant: TenantId, operation: Literal["refresh", "drop"], *, at_ms: int
+) -> None:
+    """Tell every process that *tenant*'s policy, quota or keys changed (`refresh`), or that all of it went (`drop`)."""
     connection.execute(
         insert(feed),
-        {"tenant_id": tenant, "fingerprint": None, "operation": "drop", "entry_id": None, "at_ms": at_ms},
+        {"tenant_id": tenant, "fingerprint": None, "operation": operation, "entry_id": None, "at_ms": at_ms},
     )
 
 

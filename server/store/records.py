@@ -144,6 +144,7 @@ class StoredEntry:
     cost_micro: int
     payload: bytes
     model_status: str | None
+    active_version: str | None
     active_reported: str | None
 
 

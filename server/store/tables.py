@@ -190,7 +190,7 @@ feed = Table(
     Column("seq", _sequence, primary_key=True, autoincrement=True),
     Column("tenant_id", String(40), nullable=False),
     Column("fingerprint", LargeBinary(32), nullable=True, comment="null: the whole tenant"),
-    Column("operation", String(10), nullable=False, comment="add | remove | drop"),
+    Column("operation", String(10), nullable=False, comment="add | remove | refresh | drop"),
     Column("entry_id", BigInteger, nullable=True),
     Column("at_ms", BigInteger, nullable=False),
     sqlite_autoincrement=True,

@@ -1,0 +1,5 @@
+"""`python -m server.cli` is the command `hitproof`."""
+
+from server.cli import main
+
+main()

@@ -1,0 +1,143 @@
+"""Run a wired gateway under uvicorn: sockets, readiness, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx2
+import uvicorn
+
+from crypto.errors import Error
+from server.app import Outside, create_app
+from server.clock import SystemClock, SystemRandom
+from server.datafolder import DataFolder, read_or_create_secret
+from server.embedding.select import CoveringEmbedder, EmbedderChoice, load_default_embedder, load_embedder
+from server.keys import open_key_provider
+from server.middleware import Edge
+from server.ports import Upstream
+from server.settings import Settings
+from server.store.records import UpstreamRecord
+from server.upstream.limits import UpstreamLimits
+from server.upstream.openai import OpenAIUpstream
+from server.upstream.runner import RunnerUpstream
+from tenants.key_providers import KeyProvider
+
+KEEP_ALIVE_S = 30
+HEAD_BYTES_MAX = 32_768
+
+
+class ListenError(Error):
+    """The address cannot be listened on."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind *host* and *port*; raises `ListenError` that says what to change."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        found = socket.socket(family, kind)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind(address)
+    except OSError as error:
+        raise ListenError(f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --port") from None
+    return found
+
+
+def load_configured_embedder(settings: Settings) -> CoveringEmbedder:
+    """Load the embedder that the settings name; takes a second or two. Raises `EmbeddingError`."""
+    if settings.embedder == "default":
+        return load_default_embedder(device=settings.embedder_device, threads=settings.embedder_threads)
+    if settings.embedder.startswith(("https://", "http://")):
+        key = os.environ.get(settings.embedder_key_variable) if settings.embedder_key_variable else None
+        client = httpx2.Client(trust_env=False, follow_redirects=False, timeout=settings.embed_timeout_s)
+        choice = EmbedderChoice("url", url=settings.embedder, model=settings.embedder_model, api_key=key)
+        return load_embedder(choice, client=client)
+    choice = EmbedderChoice(
+        "folder",
+        folder=Path(settings.embedder),
+        device=settings.embedder_device,
+        threads=settings.embedder_threads,
+    )
+    return load_embedder(choice)
+
+
+def build_outside(settings: Settings, embedder: CoveringEmbedder, provider: KeyProvider | None = None) -> Outside:
+    """Collect what a gateway is given from outside, for a real process."""
+    folder, random = DataFolder(settings.data), SystemRandom()
+    clock = SystemClock()
+    limits = UpstreamLimits(
+        connect_timeout_s=settings.upstream_connect_timeout_s,
+        idle_timeout_s=settings.upstream_read_timeout_s,
+        first_byte_timeout_s=settings.upstream_read_timeout_s,
+        total_timeout_s=settings.upstream_total_timeout_s,
+        response_bytes_max=settings.upstream_response_bytes_max,
+        connections_max=settings.upstream_connections_max,
+    )
+
+    def build_upstream(record: UpstreamRecord, key: str | None) -> Upstream:
+        if record.kind == "runner":
+            return RunnerUpstream(
+                record.name,
+                record.base_url,
+                key or "",
+                clock=clock,
+                random_source=random,
+                limits=limits,
+                allow_private=record.allow_private,
+            )
+        return OpenAIUpstream(
+            record.name,
+            record.base_url,
+            key,
+            clock=clock,
+            random_source=random,
+            limits=limits,
+            allow_private=record.allow_private,
+        )
+
+    return Outside(
+        key_provider=provider or open_key_provider(settings, folder, random),
+        pepper=read_or_create_secret(folder.pepper_file, random),
+        embedder=embedder,
+        build_upstream=build_upstream,
+        clock=clock,
+        random=random,
+    )
+
+
+def run_gateway(
+    settings: Settings, outside: Outside, listener: socket.socket, *, on_ready: Callable[[], None] | None = None
+) -> None:
+    """Serve until SIGINT or SIGTERM, then drain: refuse new requests, finish what is in progress, write it down."""
+    edge = create_app(settings, outside)
+    config = uvicorn.Config(
+        edge,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="on",
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=int(settings.drain_s),
+        h11_max_incomplete_event_size=HEAD_BYTES_MAX,
+    )
+    _Server(config, edge, on_ready).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, edge: Edge, on_ready: Callable[[], None] | None) -> None:
+        super().__init__(config)
+        self._edge = edge
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        if self.started and self._on_ready is not None:
+            await asyncio.to_thread(self._on_ready)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._edge.is_draining = True
+        await super().shutdown(sockets=sockets)
