@@ -5,18 +5,18 @@ q is the query's and e the entry's vector, both unit vectors scaled by `SCALE`, 
 
     τ = the smallest integer that is at least c · |q| · sqrt(U)
 
-**Never looser than the cosine.** If |e|² ≤ U and ⟨q, e⟩ ≥ τ, then ⟨q, e⟩ / (|q||e|) ≥ c · sqrt(U) / |e| ≥ c. Because a
-unit vector has |e| ≈ 508 and sqrt(U) = 510, the effective bound is about c · 510/508, a hair stricter than c; and a c above
-508/510 ≈ .996 is met by nothing, not even by the same text (which the exact tier answers).
+**Never looser than the cosine.** If |e|² ≤ U and ⟨q, e⟩ ≥ τ, then ⟨q, e⟩ / (|q||e|) ≥ c · sqrt(U) / |e| ≥ c. Because
+a unit vector has |e| ≈ 508 and sqrt(U) = 510, the effective bound is about c · 510/508, a hair stricter than c; and a
+c above 508/510 ≈ .996 is met by nothing, not even by the same text (which the exact tier answers).
 
 **What U costs.** A unit vector of d dimensions has |e|² = 508² + d/12 ± about 293 (one standard deviation of the
-rounding's cross term), so for d ≤ 4096 the bound lies more than five deviations away. An entry beyond it is not matched by
-meaning: `is_matchable` says so, and nothing else needs to.
+rounding's cross term), so for d ≤ 4096 the bound lies more than five deviations away. An entry beyond it is not
+matched by meaning: `is_matchable` says so, and nothing else needs to.
 
-**Exact in float32 too.** By Cauchy-Schwarz every partial sum of ⟨q, e⟩, over any subset of the components and hence in
-any order of summation, is at most |q||e| ≤ U = 260,100 < 2^24 in absolute value, as is every single product. All integers
-up to 2^24 are exact in float32, so an index that multiplies the integer-valued vectors in float32 returns the same
-integer as this module, fused multiply-adds or not.
+**Exact in float32 too.** By Cauchy-Schwarz every partial sum of ⟨q, e⟩, over any subset of the components and hence
+in any order of summation, is at most |q||e| ≤ U = 260,100 < 2^24 in absolute value, as is every single product. All
+integers up to 2^24 are exact in float32, so an index that multiplies the integer-valued vectors in float32 returns
+the same integer as this module, fused multiply-adds or not.
 """
 
 from __future__ import annotations

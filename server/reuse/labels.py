@@ -1,7 +1,7 @@
 """Free labels: would the candidate's stored answer have been right? The answer just fetched says so.
 
-Labels calibrate thresholds; they never make an entry unusable (feedback does). Unknown is a label too, and better than a
-wrong one, because a judge's error adds to the error of whatever is calibrated on it.
+Labels calibrate thresholds; they never make an entry unusable (feedback does). Unknown is a label too, and better than
+a wrong one, because a judge's error adds to the error of whatever is calibrated on it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class AnswerJudge(Protocol):
 
 
 def label_answers(fresh: str, stored: str, judge: AnswerJudge | None) -> Label:
-    """Label the stored answer against the *fresh* one: equal but for case, spacing and punctuation, else as *judge* says."""
+    """Label the stored answer against the *fresh* one: equal but for case and punctuation, else as *judge* says."""
     if fresh == stored or plain_answer(fresh) == plain_answer(stored):
         return Label(True, "equal")
     if judge is None:

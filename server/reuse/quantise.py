@@ -15,7 +15,7 @@ def quantise(vectors: Float32Matrix) -> Int8Matrix:
 
     Shape (n, dimension) in and out. Raises `EncodingError` for components that are not finite.
     """
-    # A float32 times 508 needs 24 + 9 bits of significand: exact in float64, so that ties go where the reference sends them.
+    # A float32 times 508 needs 24 + 9 bits of significand: exact in float64, so ties go where the reference sends them.
     scaled = vectors.astype(np.float64) * SCALE
     if not np.isfinite(scaled).all():
         raise EncodingError("a vector holds a component that is not a finite number")

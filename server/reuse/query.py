@@ -17,15 +17,15 @@ from server.reuse.policy import DEFAULT_POLICY, ReusePolicy
 #: Words that point at an earlier turn. With such a turn before it, a query that holds one does not stand for itself.
 POINTING: Final = frozenset(
     words(
-        "he him his she her hers it its they them their theirs this that these those there then here one ones both either "
-        "neither former latter above previous earlier same again else instead such said mentioned"
+        "he him his she her hers it its they them their theirs this that these those there then here one ones both "
+        "either neither former latter above previous earlier same again else instead such said mentioned"
     )
 )
 #: Openings of a follow-up, whatever comes after them.
 CONTINUING: Final = frozenset(
     words(
-        "and or but so also then plus because what's continue more next why how when where who which yes no ok okay thanks "
-        "sure please go elaborate explain shorter longer simpler again"
+        "and or but so also then plus because what's continue more next why how when where who which yes no ok okay "
+        "thanks sure please go elaborate explain shorter longer simpler again"
     )
 )
 FOLLOW_UP_PHRASES: Final = (
@@ -43,10 +43,12 @@ FOLLOW_UP_WORDS_MAX: Final = 4
 #: Words that tie an answer to the hour it was given.
 MOMENTARY: Final = frozenset(words("today tonight tomorrow yesterday currently nowadays latest newest"))
 MOMENTARY_PHRASES: Final = re.compile(
-    r"\b(?:right now|just now|at the moment|at present|as of now|up to date|this (?:morning|afternoon|evening|week|weekend|"
-    r"month|quarter|year|season)|so far|breaking news|what time is it|what(?:'s| is) the (?:time|date|day)\b(?! of)|"
+    r"\b(?:right now|just now|at the moment|at present|as of now|up to date|so far|breaking news|what time is it|"
+    r"this (?:morning|afternoon|evening|week|weekend|month|quarter|year|season)|"
+    r"what(?:'s| is) the (?:time|date|day)\b(?! of)|"
     r"current (?:price|rate|time|date|day|weather|temperature|score|status|version|president|ceo|exchange|value|news|"
-    r"population|balance|events?)|(?:price|weather|rate|score|status|news|forecast)s? (?:\w+ ){0,4}now)\b"
+    r"population|balance|events?)|"
+    r"(?:price|weather|rate|score|status|news|forecast)s? (?:\w{1,20} ){0,4}now)\b"
 )
 WORD: Final = re.compile(r"[a-z]+(?:'[a-z]+)?")
 

@@ -1,4 +1,4 @@
-"""Labelled question sets for the quality bench: read from a folder given on the command line, never copied or printed."""
+"""Labelled question sets for the quality bench, read from a folder named on the command line; never copied."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NEVER = -1
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A filled store and the questions put to it; two texts may share an answer exactly when their classes are equal."""
+    """A filled store and the questions put to it; two texts may share an answer when their classes are equal."""
 
     name: str
     texts: tuple[str, ...]

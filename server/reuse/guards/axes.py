@@ -55,7 +55,6 @@ visible | invisible hidden
 required mandatory compulsory necessary | optional unnecessary
 normal usual | abnormal unusual
 common | rare uncommon
-major | minor
 maximum max maximal | minimum min minimal
 upper | lower
 front | back rear
@@ -119,7 +118,8 @@ ACTIONS: Final = """
 enable enabled enables enabling | disable disabled disables disabling
 activate activated activating activation | deactivate deactivated deactivating deactivation
 allow allowing allows permit permitting | forbid block blocking blocked prohibit deny denying
-increase increased increases increasing raise raising boost grow growing | decrease decreased decreases decreasing reduce reducing lower lowering cut shrink
+increase increased increases increasing raise raising boost | decrease decreased decreases decreasing reduce reducing
+grow growing | shrink shrinking
 gain gained gains gaining | lose losing lost loses
 win winning won wins | lose losing lost loses
 buy buying bought buys purchase purchasing | sell selling sold sells
@@ -140,7 +140,8 @@ encrypt encrypting encrypts encryption | decrypt decrypting decrypts decryption 
 encode encoding encoded | decode decoding decoded
 compress compressing compression zip zipping | decompress decompressing unzip unzipping extract
 push pushing pushed pushes | pull pulling pulled pulls
-accept accepted accepting accepts approve approved approving | reject rejected rejecting rejects decline declined declining refuse refused
+accept accepted accepting accepts | reject rejected rejecting rejects refuse refused decline declined declining
+approve approved approving | reject rejected rejecting decline declined declining
 subscribe subscribed subscribing | unsubscribe unsubscribed unsubscribing
 follow following followed | unfollow unfollowing unfollowed
 like liked likes | dislike disliked dislikes
@@ -245,7 +246,6 @@ debit | credit
 
 PARTICLES: Final = """
 on | off
-in into | out
 up | down
 before | after
 above over | below under beneath

@@ -1,7 +1,6 @@
 """Text as a reader sees it: what is invisible removed, what only looks different made equal, what lies marked.
 
-Guards compare this form and never the raw text, because "un\u200bsafe", "ｕｎｓａｆｅ" and "unsafe" are one word to a reader and
-three to a program.
+Guards compare this form and never the raw text: "un\u200bsafe", "ｕｎｓａｆｅ" and "unsafe" are one word to a reader.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ def script_of(character: str) -> str:
 
 
 def is_disguised(word: str) -> bool:
-    """Say whether *word* mixes Latin letters with another script's, or is written in letters that imitate Latin ones."""
+    """Say whether *word* mixes Latin letters with another script's, or is of letters that imitate Latin ones."""
     if word.isascii():
         return False
     if any(low <= ord(character) <= high for character in word for low, high in PHONETIC):

@@ -16,7 +16,7 @@ BEFORE_DATES: Final = frozenset(
 def read_dates(tokens: Tokens) -> set[str]:
     """Return the dates of *tokens*; clock times and written-out dates are read with the numbers."""
     found: set[str] = set()
-    low, marks = tokens.low, tokens.marks
+    marks = tokens.marks
     for position, mark in enumerate(marks):
         if mark.moment is not None:
             found.add(mark.moment)

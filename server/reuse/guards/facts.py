@@ -12,7 +12,7 @@ from crypto.errors import EncodingError
 from .characters import LATIN, is_disguised, readable, script_of, words
 from .dates import read_dates
 from .lexicon import FOREIGN, MEASURES
-from .order import SYMMETRIC, read_order
+from .order import SYMMETRIC, Ordered, is_passive, read_order
 from .polarity import read_polarity
 from .quantities import read_quantities
 from .things import read_codes, read_names
@@ -22,8 +22,8 @@ from .tokens import Tokens, cut
 FACTS_VERSION: Final = 1
 #: Longer texts are not read, and their facts doubt everything: no caller can buy more work with a longer text.
 CHARACTERS_MAX: Final = 8_000
-#: Sentence encoders read the first 256 word pieces or so and drop the rest unseen. A text of fewer UTF-8 bytes than this
-#: fits; a longer one must agree with the other text in every content word.
+#: Sentence encoders read the first 256 word pieces or so and drop the rest unseen. A text of no more UTF-8 bytes than
+#: this fits; a longer one must agree with the other text in every content word.
 SEEN_WHOLE_BYTES: Final = 400
 FOREIGN_WORDS: Final = frozenset(FOREIGN.split())
 FOREIGN_WORDS_MIN: Final = 2
@@ -39,6 +39,7 @@ class Facts:
     is_disguised: bool = False
     is_other_language: bool = False
     is_symmetric: bool = False
+    is_passive: bool = False
     question: str = ""
     negations: int = 0
     stems: tuple[str, ...] = ()
@@ -52,7 +53,7 @@ class Facts:
     poles: frozenset[str] = frozenset()
     names: frozenset[str] = frozenset()
     codes: frozenset[str] = frozenset()
-    order: frozenset[tuple[str, str]] = frozenset()
+    order: frozenset[Ordered] = frozenset()
 
     def to_json(self) -> dict[str, CanonicalValue]:
         """Return the stored form: canonical, without what is empty or follows from the rest."""
@@ -96,11 +97,12 @@ class Facts:
             is_disguised="d" in flags,
             is_other_language="o" in flags,
             is_symmetric="s" in flags,
+            is_passive="p" in flags,
             question=question,
             negations=negations,
             stems=words,
             content=frozenset(words),
-            order=frozenset(_pair(pair) for pair in pairs),
+            order=frozenset(_ordered(pair) for pair in pairs),
             numbers=sets[0],
             numbers_perhaps=sets[1],
             dates=sets[2],
@@ -119,6 +121,7 @@ FLAGS: Final = {
     "d": "is_disguised",
     "o": "is_other_language",
     "s": "is_symmetric",
+    "p": "is_passive",
 }
 SETS: Final = ("numbers", "numbers_perhaps", "dates", "units", "denied", "implied", "poles", "names", "codes")
 UNREAD: Final = Facts(is_whole=False, is_long=True)
@@ -139,6 +142,7 @@ def facts_of(text: str) -> Facts:
         is_disguised=not seen.isascii() and any(is_disguised(token) for token in tokens.raw),
         is_other_language=_is_other_language(seen, tokens.low),
         is_symmetric=not SYMMETRIC.isdisjoint(tokens.low),
+        is_passive=is_passive(tokens),
         question=_question(tokens),
         negations=polarity.negations,
         stems=stems,
@@ -174,8 +178,8 @@ def _is_other_language(seen: str, low: list[str]) -> bool:
 
 ENGLISH_WORDS: Final = frozenset(
     words(
-        "the a an and or of to in is are was were do does did how what why when where who which can could should would will i my you your it "
-        "this that with for from not on at if be have has"
+        "the a an and or of to in is are was were do does did how what why when where who which can could should "
+        "would will i my you your it this that with for from not on at if be have has"
     )
 )
 
@@ -197,8 +201,8 @@ def _strings(value: JsonValue) -> list[str]:
     return [str(item) for item in value]
 
 
-def _pair(value: JsonValue) -> tuple[str, str]:
+def _ordered(value: JsonValue) -> Ordered:
     parts = _strings(value)
-    if len(parts) != 2:
-        raise EncodingError("stored facts hold an order that is not of pairs")
-    return parts[0], parts[1]
+    if len(parts) != 3:
+        raise EncodingError("stored facts hold an order that is not of three words")
+    return parts[0], parts[1], parts[2]

@@ -14,7 +14,7 @@ from .names import aliases
 
 @dataclass(slots=True)
 class Word:
-    """What one lower-case word may mean to a guard; a word may mean several things. Not changed once the table is built."""
+    """What one lower-case word may mean to a guard, which may be several things; never changed once built."""
 
     is_function: bool = False
     is_negation: bool = False
@@ -40,16 +40,17 @@ NOTHING: Final = Word()
 
 FUNCTION: Final = """
 a an the and or of to in on at by for from with as is are was were be been being am do does did done doing have has
-had having i me my mine we us our ours you your yours u ur he him his she her hers it its they them their theirs this
-that these those there here what which who whom whose when where why how can could will would shall should may might
-must if so than then too very just also any some all about into over out up down not no nor get gets got getting go
-goes going one ones such only own same more most much many other another each few both between after before again
-further once while because but s t re ve ll d m im ive id isn aren wasn didn doesn don won couldn shouldn wouldn
-please want wants wanted need needs help tell know find way ways thing things possible make makes made let like really
-ever still anyone someone something somebody there's what's whats hows whos it's i'm i've i'd i'll you're we're
-they're that's let's through off until since during against without within
+had having i me my mine we us our ours you your yours u ur he him his she her hers it its they them their theirs
+this that these those there here what which who whom whose when where why how can could will would shall should may
+might must if so than then too very just also any some all about into over out up down not no nor get gets got
+getting go goes going one ones such only own same more most much many other another each few both between after
+before again further once while because but s t re ve ll d m im ive id isn aren wasn didn doesn don won couldn
+shouldn wouldn please want wants wanted need needs help tell know find way ways thing things possible make makes
+made let like really ever still anyone someone something somebody there's what's who's where's how's when's why's
+here's he's she's whats hows whos it's i'm i've i'd i'll you're we're they're that's let's through off until since
+during against without within
 """
-#: Words by which English shows itself; enough of another language's, and more than of these, and the text is not English.
+#: Words by which other languages show themselves; enough of them, and more than English ones, and it is not English.
 FOREIGN: Final = """
 der das und nicht ist ich wie kann sind ein eine einen mein meine für mit auf von wird warum kein keine el los las que
 qué cómo como por para una del está es mi puedo cuál dónde le les des une est pas je mon ma comment pourquoi dans avec
@@ -72,54 +73,53 @@ incorrect invalid disappeared forgot forgotten refusing unsuccessful delay delay
 cancelled canceled
 """
 
-SMALL: Final = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+SMALL: Final = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
+)
 TENS: Final = "twenty thirty forty fifty sixty seventy eighty ninety"
 ORDINALS: Final = (
-    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth sixteenth "
-    "seventeenth eighteenth nineteenth twentieth"
+    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth "
+    "sixteenth seventeenth eighteenth nineteenth twentieth"
 )
 MAGNITUDES: Final = {
-    "hundred": 2, "hundreds": 2, "thousand": 3, "thousands": 3, "lakh": 5, "lakhs": 5, "lac": 5, "million": 6, "millions": 6, "mn": 6,
-    "mio": 6, "crore": 7, "crores": 7, "billion": 9, "billions": 9, "bn": 9, "trillion": 12, "trillions": 12,
+    "hundred": 2, "hundreds": 2, "thousand": 3, "thousands": 3, "lakh": 5, "lakhs": 5, "lac": 5, "million": 6,
+    "millions": 6, "mn": 6, "mio": 6, "crore": 7, "crores": 7, "billion": 9, "billions": 9, "bn": 9, "trillion": 12,
+    "trillions": 12,
 }  # fmt: skip
 ROMAN: Final = {
-    "II": "2", "III": "3", "IV": "4", "VI": "6", "VII": "7", "VIII": "8", "IX": "9", "XI": "11", "XII": "12", "XIII": "13", "XIV": "14",
-    "XV": "15", "XVI": "16", "XVII": "17", "XVIII": "18", "XIX": "19", "XX": "20", "XXI": "21",
+    "II": "2", "III": "3", "IV": "4", "VI": "6", "VII": "7", "VIII": "8", "IX": "9", "XI": "11", "XII": "12",
+    "XIII": "13", "XIV": "14", "XV": "15", "XVI": "16", "XVII": "17", "XVIII": "18", "XIX": "19", "XX": "20",
+    "XXI": "21",
 }  # fmt: skip
 
 MONTHS: Final = "january february march april may june july august september october november december"
 MONTHS_SHORT: Final = {
-    "jan": 1, "feb": 2, "mar": 3, "apr": 4, "jun": 6, "jul": 7, "aug": 8, "sep": 9, "sept": 9, "oct": 10, "nov": 11, "dec": 12,
+    "jan": 1, "feb": 2, "mar": 3, "apr": 4, "jun": 6, "jul": 7, "aug": 8, "sep": 9, "sept": 9, "oct": 10, "nov": 11,
+    "dec": 12,
 }  # fmt: skip
 WEEKDAYS: Final = "monday tuesday wednesday thursday friday saturday sunday"
 WEEKDAYS_SHORT: Final = {
-    "mon": 1,
-    "tue": 2,
-    "tues": 2,
-    "wed": 3,
-    "thu": 4,
-    "thur": 4,
-    "thurs": 4,
-    "fri": 5,
-    "sat": 6,
-    "sun": 7,
-}
+    "mon": 1, "tue": 2, "tues": 2, "wed": 3, "thu": 4, "thur": 4, "thurs": 4, "fri": 5, "sat": 6, "sun": 7,
+}  # fmt: skip
 #: Dates only where something beside them says so ("in may", "5 mar"), for they are other words more often.
 DOUBTFUL_DATES: Final = "may march mar mon sat sun wed dec jan sep august fri nov"
 MOMENTS: Final = {
-    "today": "today", "tomorrow": "tomorrow", "yesterday": "yesterday", "tonight": "tonight", "morning": "morning", "afternoon": "afternoon",
-    "evening": "evening", "night": "night", "overnight": "night", "noon": "12:00", "midday": "12:00", "midnight": "0:00", "weekend": "weekend",
-    "weekends": "weekend", "weekday": "weekday", "weekdays": "weekday", "christmas": "christmas", "easter": "easter", "summer": "summer",
-    "winter": "winter", "autumn": "autumn", "daily": "every day", "weekly": "every week", "monthly": "every month", "quarterly": "every quarter",
-    "yearly": "every year", "annually": "every year", "annual": "every year", "hourly": "every hour", "biweekly": "every 2 weeks",
-    "fortnightly": "every 2 weeks", "ago": "ago", "nightly": "every night", "weekdaily": "every weekday",
+    "today": "today", "tomorrow": "tomorrow", "yesterday": "yesterday", "tonight": "tonight", "morning": "morning",
+    "afternoon": "afternoon", "evening": "evening", "night": "night", "overnight": "night", "noon": "12:00",
+    "midday": "12:00", "midnight": "0:00", "weekend": "weekend", "weekends": "weekend", "weekday": "weekday",
+    "weekdays": "weekday", "christmas": "christmas", "easter": "easter", "summer": "summer", "winter": "winter",
+    "autumn": "autumn", "daily": "every day", "weekly": "every week", "monthly": "every month",
+    "quarterly": "every quarter", "yearly": "every year", "annually": "every year", "annual": "every year",
+    "hourly": "every hour", "biweekly": "every 2 weeks", "fortnightly": "every 2 weeks", "ago": "ago",
+    "nightly": "every night", "weekdaily": "every weekday",
 }  # fmt: skip
 PERIODS: Final = (
     "second minute hour day night week weekend month quarter year decade century season semester morning evening"
 )
 WHICH: Final = {
-    "last": "last", "previous": "last", "past": "last", "next": "next", "coming": "next", "upcoming": "next", "following": "next",
-    "this": "this", "current": "this", "every": "every", "each": "every", "per": "every",
+    "last": "last", "previous": "last", "past": "last", "next": "next", "coming": "next", "upcoming": "next",
+    "following": "next", "this": "this", "current": "this", "every": "every", "each": "every", "per": "every",
 }  # fmt: skip
 
 UNITS: Final = """
@@ -141,20 +141,23 @@ rpm
 """
 #: Too short to be units anywhere but right behind a number.
 UNITS_BEHIND_NUMBER: Final = {
-    "m": "meter", "g": "gram", "l": "liter", "s": "second", "sec": "second", "h": "hour", "min": "minute", "d": "day", "w": "week", "y": "year",
-    "yo": "year", "c": "celsius", "f": "fahrenheit", "ft": "foot", "in": "inch", "t": "tonne", "v": "volt", "a": "amp", "p": "pence", "mi": "mile",
-    "kilo": "kg", "k": "kelvin",
+    "m": "meter", "g": "gram", "l": "liter", "s": "second", "sec": "second", "h": "hour", "min": "minute", "d": "day",
+    "w": "week", "y": "year", "yo": "year", "c": "celsius", "f": "fahrenheit", "ft": "foot", "in": "inch",
+    "t": "tonne", "v": "volt", "a": "amp", "p": "pence", "mi": "mile", "kilo": "kg", "k": "kelvin",
 }  # fmt: skip
 
-#: Words that put what stands before and behind them into an order: (before, behind), or turned round by "from" and "after".
+#: Words that put what stands before and behind them into an order, by the kind of order; "<" turns it round, so that
+#: "from a to b" and "to b from a" say the same.
 LEADS: Final = {
-    "to": ">", "into": ">", "onto": ">", "than": ">", "over": ">", "before": ">", "against": ">", "for": ">", "with": ">", "of": ">",
-    "under": ">", "on": ">", "in": ">", "at": ">", "minus": ">", "by": "<", "from": "<", "after": "<", "via": ">", "without": ">",
+    "to": "to>", "into": "to>", "onto": "to>", "from": "to<", "than": "than>", "over": "over>", "under": "over<",
+    "before": "time>", "after": "time<", "against": "against>", "minus": "minus>", "of": "of>", "in": "in>",
+    "on": "on>", "at": "at>", "for": "for>", "with": "with>", "without": "without>",
 }  # fmt: skip
 QUESTIONS: Final = {
-    "who": "who", "whom": "who", "whose": "who", "when": "when", "where": "where", "why": "why", "how": "how", "what": "what", "which": "what",
-    "is": "yes", "are": "yes", "do": "yes", "does": "yes", "did": "yes", "can": "yes", "could": "yes", "will": "yes", "would": "yes",
-    "should": "yes", "has": "yes", "have": "yes", "was": "yes", "were": "yes", "am": "yes", "may": "yes",
+    "who": "who", "whom": "who", "whose": "who", "when": "when", "where": "where", "why": "why", "how": "how",
+    "what": "what", "which": "what", "is": "yes", "are": "yes", "do": "yes", "does": "yes", "did": "yes", "can": "yes",
+    "could": "yes", "will": "yes", "would": "yes", "should": "yes", "has": "yes", "have": "yes", "was": "yes",
+    "were": "yes", "am": "yes", "may": "yes",
 }  # fmt: skip
 MEASURES: Final = frozenset(words("many much long old far often big tall fast"))
 

@@ -8,27 +8,33 @@ from __future__ import annotations
 from typing import Final
 
 PLACES: Final = """
-usa united_states america us; uk united_kingdom britain great_britain; england; scotland; wales; ireland; france
-germany; spain; portugal; italy; greece; turkey; netherlands holland; belgium; austria; switzerland; sweden; norway
-denmark; finland; iceland; poland; czechia czech_republic; slovakia; slovenia; hungary; romania; bulgaria; serbia
-croatia; bosnia; albania; macedonia; montenegro; ukraine; russia; belarus; lithuania; latvia; estonia; moldova
-georgia; armenia; azerbaijan; kazakhstan; uzbekistan; china; japan; south_korea; north_korea; taiwan; hong_kong
-mongolia; india; pakistan; bangladesh; nepal; bhutan; sri_lanka; afghanistan; iran; iraq; syria; lebanon; israel
-palestine; jordan; saudi_arabia; yemen; oman; uae; qatar; kuwait; bahrain; egypt; libya; tunisia; algeria; morocco
-sudan; ethiopia; somalia; kenya; uganda; tanzania; rwanda; nigeria; ghana; senegal; mali; niger; cameroon; congo
-angola; zambia; zimbabwe; botswana; namibia; mozambique; madagascar; south_africa; thailand; vietnam; cambodia; laos
-myanmar burma; malaysia; singapore; indonesia; philippines; australia; new_zealand; canada; mexico; guatemala; cuba
-jamaica; haiti; panama; colombia; venezuela; ecuador; peru; bolivia; chile; argentina; uruguay; paraguay; brazil
-europe; asia; africa; antarctica; london; paris; berlin; munich; hamburg; frankfurt; madrid; barcelona; lisbon; porto
-rome; milan; venice; florence; naples; vienna; zurich; geneva; prague; budapest; warsaw; krakow; athens; istanbul
-ankara; moscow; kyiv kiev; stockholm; oslo; copenhagen; helsinki; dublin; edinburgh; manchester; liverpool; amsterdam
-rotterdam; brussels; tokyo; osaka; kyoto; seoul; busan; beijing; shanghai; shenzhen; taipei; delhi new_delhi
-mumbai bombay; bangalore bengaluru; chennai madras; kolkata calcutta; hyderabad; pune; karachi; lahore; dhaka
-kathmandu; colombo; bangkok; hanoi; jakarta; bali; manila; sydney; melbourne; brisbane; perth; auckland; wellington
-toronto; vancouver; montreal; ottawa; new_york nyc; los_angeles; san_francisco; chicago; boston; seattle; houston
-dallas; austin; miami; atlanta; denver; phoenix; detroit; philadelphia; las_vegas; san_diego; washington; texas
-california; florida; ohio; hawaii; alaska; nairobi; lagos; accra; cairo; casablanca; johannesburg; dubai; doha
-riyadh; tehran; baghdad; jerusalem; havana; bogota; lima; santiago; mexico_city; sao_paulo; rio; buenos_aires
+usa united_states america american americans us; uk united_kingdom britain great_britain british; england
+scotland scottish; wales; ireland irish; france french; germany german germans; spain spanish; portugal portuguese
+italy italian italians; greece greek; turkey; netherlands holland dutch; belgium; austria austrian; switzerland swiss
+sweden swedish; norway norwegian; denmark danish; finland finnish; iceland; poland polish; czechia czech_republic
+slovakia; slovenia; hungary hungarian; romania romanian; bulgaria; serbia; croatia; bosnia; albania; macedonia
+montenegro; ukraine ukrainian; russia russian russians; belarus; lithuania; latvia; estonia; moldova; georgia
+armenia; azerbaijan; kazakhstan; uzbekistan; china chinese mandarin; japan japanese; south_korea korea korean
+north_korea; taiwan; hong_kong; mongolia; india indian indians; pakistan pakistani pakistanis; bangladesh bangladeshi
+nepal nepali nepalese; bhutan; sri_lanka; afghanistan afghan; iran iranian; iraq iraqi; syria syrian; lebanon
+israel israeli; palestine; jordan; saudi_arabia saudi; yemen; oman; uae; qatar; kuwait; bahrain; egypt egyptian
+libya; tunisia; algeria; morocco; sudan; ethiopia ethiopian; somalia; kenya kenyan; uganda; tanzania; rwanda
+nigeria nigerian; ghana; senegal; mali; niger; cameroon; congo; angola; zambia; zimbabwe; botswana; namibia
+mozambique; madagascar; south_africa; thailand thai; vietnam vietnamese; cambodia; laos; myanmar burma
+malaysia malaysian; singapore singaporean; indonesia indonesian; philippines filipino
+australia australian australians; new_zealand; canada canadian canadians; mexico mexican; guatemala; cuba cuban
+jamaica; haiti; panama; colombia colombian; venezuela; ecuador; peru; bolivia; chile; argentina argentinian; uruguay
+paraguay; brazil brazilian; europe european europeans; asia asian asians; africa african; antarctica; london; paris
+berlin; munich; hamburg; frankfurt; madrid; barcelona; lisbon; porto; rome; milan; venice; florence; naples; vienna
+zurich; geneva; prague; budapest; warsaw; krakow; athens; istanbul; ankara; moscow; kyiv kiev; stockholm; oslo
+copenhagen; helsinki; dublin; edinburgh; manchester; liverpool; amsterdam; rotterdam; brussels; tokyo; osaka; kyoto
+seoul; busan; beijing; shanghai; shenzhen; taipei; delhi new_delhi; mumbai bombay; bangalore bengaluru
+chennai madras; kolkata calcutta; hyderabad; pune; karachi; lahore; dhaka; kathmandu; colombo; bangkok; hanoi
+jakarta; bali; manila; sydney; melbourne; brisbane; perth; auckland; wellington; toronto; vancouver; montreal; ottawa
+new_york nyc; los_angeles; san_francisco; chicago; boston; seattle; houston; dallas; austin; miami; atlanta; denver
+phoenix; detroit; philadelphia; las_vegas; san_diego; washington; texas; california; florida; ohio; hawaii; alaska
+nairobi; lagos; accra; cairo; casablanca; johannesburg; dubai; doha; riyadh; tehran; baghdad; jerusalem; havana
+bogota; lima; santiago; mexico_city; sao_paulo; rio; buenos_aires
 """
 
 TECHNOLOGY: Final = """
@@ -47,9 +53,8 @@ powerpoint; notion; jira; trello; salesforce; shopify; wordpress
 """
 
 OTHERS: Final = """
-english; french; german; spanish; italian; portuguese; dutch; russian; chinese mandarin; cantonese; japanese; korean
-hindi; urdu; bengali; tamil; telugu; arabic; persian; hebrew; turkish; greek; latin; swedish; polish; christianity
-islam; hinduism; buddhism; judaism; christian; muslim; hindu; buddhist; jewish; catholic; protestant; ibuprofen
+english; cantonese; hindi; urdu; bengali; tamil; telugu; arabic; persian; hebrew; turkish; latin; christianity; islam
+hinduism; buddhism; judaism; christian; muslim; hindu; buddhist; jewish; catholic; protestant; ibuprofen
 paracetamol acetaminophen tylenol; aspirin; naproxen; amoxicillin; penicillin; insulin; metformin; warfarin; caffeine
 nicotine; morphine; mercury; venus; mars; jupiter; saturn; uranus; neptune; pluto; hydrogen; helium; oxygen; nitrogen
 carbon; iron; copper; silver; gold; aluminium aluminum; zinc; lead; uranium; sodium; potassium; calcium; magnesium

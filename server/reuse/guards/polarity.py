@@ -15,6 +15,14 @@ BETWEEN: Final = frozenset(
     words("very so that really fully entirely completely yet always quite all too being been be it a an")
 )
 REACH: Final = 3
+#: A question turns words round: "isn't Norway safe" puts the negation before the subject.
+TURNED_ROUND: Final = frozenset(words("isn't aren't wasn't weren't isnt arent wasnt werent"))
+TURNED_REACH: Final = 5
+#: Who does not know is asking; that is no denial.
+UNSURE: Final = frozenset(words("know understand sure figure certain"))
+ASKING: Final = frozenset(words("why how what where when who which if whether out about . , ?"))
+#: Longer words that begin with "un" mostly deny something.
+SHORT_UN: Final = 6
 #: "doesn't work" is "broken", although "work" alone is on no axis.
 WORKING: Final = frozenset(("work", "working", "works", "worked", "function", "functioning"))
 WORKING_POLE_OF: Final = "working"
@@ -22,7 +30,7 @@ WORKING_POLE_OF: Final = "working"
 
 @dataclass(slots=True)
 class Polarity:
-    """*negations* counts what denies, *denied* are the stems denied, *implied* the words that deny without saying so."""
+    """*negations* counts what denies, *denied* are the stems denied, *implied* the words that deny in other words."""
 
     negations: int = 0
     denied: set[str] = field(default_factory=set)
@@ -35,12 +43,16 @@ def read_polarity(tokens: Tokens) -> Polarity:
     found = Polarity()
     low, marks = tokens.low, tokens.marks
     flips: dict[int, tuple[str, ...]] = {}
-    for position, (token, mark) in enumerate(zip(low, marks, strict=True)):
-        if mark.is_implicit_negation:
-            found.implied.add(token)
-        if not (mark.is_negation or token.endswith("n't")) or _says_nothing(low, position):
+    for position, (word, mark) in enumerate(zip(low, marks, strict=True)):
+        if mark.is_implicit_negation or (word.startswith("un") and len(word) > SHORT_UN):
+            found.implied.add(word)
+        elif word == "yet" and low[position + 1 : position + 2] == ["to"]:
+            found.implied.add("yet to")
+        if not (mark.is_negation or word.endswith("n't")) or _says_nothing(low, position):
             continue
         place = _flippable(tokens, position)
+        if place is not None and low[place] in WORKING:
+            found.implied.add(low[place])
         if place is None or place in flips:
             found.negations += 1
             found.denied.update(stem for stem in tokens.stems[position + 1 : position + 1 + REACH] if stem)
@@ -55,19 +67,25 @@ def read_polarity(tokens: Tokens) -> Polarity:
 
 
 def _says_nothing(low: list[str], position: int) -> bool:
-    """Say whether a negation word denies nothing here: "or not", "not only", "no. 5"."""
-    token = low[position]
+    """Say whether a negation denies nothing here: "or not", "not only", "no. 5", "I don't know how to"."""
+    word = low[position]
     behind = low[position + 1] if position + 1 < len(low) else ""
-    if token == "not":
-        return behind == "only" or (position > 0 and low[position - 1] == "or")
-    if token == "no":
+    before = low[position - 2 : position] if position > 1 else ["", *low[:position]]
+    if word == "not" and (behind == "only" or before[-1] == "or" or before == ["or", "why"]):
+        return True
+    if word == "no":
         following = low[position + 2] if behind == "." and position + 2 < len(low) else behind
-        return following != "" and is_number(following)
-    return False
+        return following in ("reason", "matter") or (following != "" and is_number(following))
+    return behind in UNSURE and (position + 2 >= len(low) or not ASKING.isdisjoint(low[position + 2 : position + 4]))
 
 
 def _flippable(tokens: Tokens, position: int) -> int | None:
     """Return the place of the state that the negation at *position* turns round, if there is one within reach."""
+    if tokens.low[position] in TURNED_ROUND:
+        for place in range(position + 1, min(position + 1 + TURNED_REACH, len(tokens.low))):
+            if tokens.low[place] in WORKING or any(pole[0] == "s" for pole in tokens.marks[place].poles):
+                return place
+        return None
     for place in range(position + 1, min(position + 1 + REACH, len(tokens.low))):
         if tokens.low[place] in WORKING or any(pole[0] == "s" for pole in tokens.marks[place].poles):
             return place

@@ -1,4 +1,4 @@
-"""Numbers, units and clock times of a text, each in one canonical spelling: 1,000 = 1k = 1e3 = a thousand, 5pm = 17:00."""
+"""Numbers, units and clock times of a text in one spelling each: 1,000 is 1k is 1e3 is a thousand, 5pm is 17:00."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Quantities:
     perhaps: set[str] = field(default_factory=set)
     units: set[str] = field(default_factory=set)
     dates: set[str] = field(default_factory=set)
-    pairs: set[tuple[str, str]] = field(default_factory=set)
+    pairs: set[tuple[str, str, str]] = field(default_factory=set)
 
 
 def read_quantities(tokens: Tokens) -> Quantities:
@@ -48,7 +48,9 @@ def read_quantities(tokens: Tokens) -> Quantities:
             position = _read_spelled(tokens, position, found)
             continue
         if mark.unit is not None:
-            found.units.add(mark.unit)
+            # "this year" and "every week" are dates.
+            if mark.period is None or not position or marks[position - 1].which_period is None:
+                found.units.add(mark.unit)
         elif token in OPERATORS:
             if (position and is_number(low[position - 1])) or (position + 1 < count and is_number(low[position + 1])):
                 found.numbers.add("op" + token)
@@ -89,7 +91,7 @@ def scaled(number: str, power: int) -> str:
 def _read_digits(tokens: Tokens, position: int, found: Quantities) -> int:
     """Read the number at *position* with its suffix, its unit and the words that scale it; return the next position."""
     low = tokens.low
-    match = NUMERIC.match(low[position])
+    match = NUMERIC.match(low[position].replace("'", ""))
     assert match is not None
     digits, exponent, suffix = match.groups()
     following = position + 1
@@ -112,7 +114,7 @@ def _read_digits(tokens: Tokens, position: int, found: Quantities) -> int:
             following += 1
     found.numbers.update(numbers)
     if following + 1 < len(low) and low[following] in BETWEEN_NUMBERS and is_number(low[following + 1]):
-        found.pairs.add((numbers[-1], canonical_number(low[following + 1])[0]))
+        found.pairs.add(("numbers", numbers[-1], canonical_number(low[following + 1])[0]))
         if low[following] == "/":
             found.numbers.add("op/")
         following += 1
@@ -155,7 +157,7 @@ def _read_time(low: list[str], position: int, digits: str, suffix: str, found: Q
     if not (hour.isdecimal() and len(hour) <= 2 and len(minute) == 2 and minute.isdecimal()):
         found.numbers.update(number for part in parts for number in canonical_number(part))
         if len(parts) == 2:
-            found.pairs.add((canonical_number(parts[0])[0], canonical_number(parts[1])[0]))
+            found.pairs.add(("numbers", canonical_number(parts[0])[0], canonical_number(parts[1])[0]))
         return following
     hours = int(hour) % 12 + (12 if half == "pm" else 0) if half else int(hour)
     found.dates.add(":".join((str(hours), minute, *parts[2:])))

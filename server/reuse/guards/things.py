@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Final
 
-from .lexicon import Word
+from .lexicon import NOTHING, Word, lexicon
 from .tokens import Tokens
 
 #: Above this share of capitals a text is a headline or shouted, and capitals name nothing.
@@ -21,19 +22,19 @@ CHUNK_CHARACTERS_MAX: Final = 200
 
 
 def read_names(tokens: Tokens) -> set[str]:
-    """Return the stems of proper names: words the lexicon knows as names, and capitals where capitals mean something."""
+    """Return the stems of proper names: those the lexicon knows, and capitals where capitals mean something."""
     found = {mark.name for mark in tokens.marks if mark.name is not None}
-    words = [token for token in tokens.raw if token[0].isalpha()]
-    capitals = sum(token[0].isupper() for token in words)
+    words = [word for word in tokens.raw if word[0].isalpha()]
+    capitals = sum(word[0].isupper() for word in words)
     if not capitals or (capitals > 1 and capitals >= CAPITALS_SHARE_MAX * len(words) and len(words) >= 3):
         return found
     begins = True
-    for token, low, mark, content in zip(tokens.raw, tokens.low, tokens.marks, tokens.stems, strict=True):
-        if not token[0].isalpha():
-            begins = begins or token in '.?!:"'
+    for word, low, mark, content in zip(tokens.raw, tokens.low, tokens.marks, tokens.stems, strict=True):
+        if not word[0].isalpha():
+            begins = begins or word in '.?!:"'
             continue
-        is_acronym = len(token) > 1 and token.isupper()
-        if token[0].isupper() and content and (is_acronym or not begins) and not _is_other(low, mark):
+        is_acronym = len(word) > 1 and word.isupper()
+        if word[0].isupper() and content and (is_acronym or not begins) and not _is_other(low, mark):
             found.add(content)
         begins = False
     return found
@@ -46,7 +47,7 @@ def read_codes(text: str) -> set[str]:
     found: set[str] = set()
     for chunk in text.split():
         piece = chunk[:CHUNK_CHARACTERS_MAX].strip(STRIPPED)
-        if len(piece) > 1 and _is_code(piece):
+        if len(piece) > 1 and _is_code(piece) and lexicon().get(piece.lower(), NOTHING).name is None:
             found.add(piece.lower().removesuffix("()"))
     return found
 
@@ -80,7 +81,7 @@ def _is_code(piece: str) -> bool:
         return True
     if (piece[0] == "-" and piece[1:2].isalpha()) or piece.startswith("--"):
         return True
-    if any(a.islower() and b.isupper() for a, b in zip(piece, piece[1:], strict=False)):
+    if any(a.islower() and b.isupper() for a, b in pairwise(piece)):
         return not piece[0].isupper() or piece.isalnum()
     if "." in inner or ("/" in inner and inner.count("/") > 1):
         return _has_suffix(piece) or piece[0] == "/" or inner.count("/") > 1

@@ -12,7 +12,7 @@ from .names import SPELLINGS_OF_TWO_WORDS
 #: A number with what clings to it (-3.5, 1,000, 17:30, 1e3, 16gb), a word, or one symbol. Every part that repeats is
 #: followed by nothing that could fail, so matching takes linear time on any text.
 TOKEN: Final = re.compile(
-    r"(?:(?<![\w.)\]])-)?\d+(?:[.,:]\d+)*(?:[eE][+-]?\d{1,2}(?!\w))?[^\W\d_]*|[^\W\d_]+(?:'[^\W\d_]+)*|[^\w\s]|_"
+    r"(?:(?<![\w.)\]])-)?\d+(?:[.,:]\d+)*(?:[eE][+-]?\d{1,2}(?!\w))?(?:'?[^\W\d_]+)?|[^\W\d_]+(?:'[^\W\d_]+)*|[^\w\s]|_"
 )
 NAMES_OF_TWO_BEGIN: Final = frozenset(spelling.split("_")[0] for spelling in SPELLINGS_OF_TWO_WORDS)
 ENDINGS: Final = ("'s", "ings", "ing", "edly", "ied", "ies", "sses", "ed", "es", "ly", "s")
@@ -20,7 +20,7 @@ ENDINGS: Final = ("'s", "ings", "ing", "edly", "ied", "ies", "sses", "ed", "es",
 
 @dataclass(slots=True)
 class Tokens:
-    """Parallel lists: as written, in lower case, what the lexicon knows, and the stem ("" for function words and symbols)."""
+    """Parallel lists: as written, in lower case, what the lexicon knows, and the stem ("" for what has no content)."""
 
     raw: list[str]
     low: list[str]
@@ -32,7 +32,7 @@ def cut(text: str) -> Tokens:
     """Cut *text*, which `characters.readable` has seen, into tokens; names of two words become one token."""
     table = lexicon()
     raw = TOKEN.findall(text)
-    low = [token.lower() for token in raw]
+    low = [_bare(token.lower(), table) for token in raw]
     if not NAMES_OF_TWO_BEGIN.isdisjoint(low):
         raw, low = _joined(raw, low)
     marks = [table.get(token, NOTHING) for token in low]
@@ -58,6 +58,11 @@ def stem(word: str) -> str:
 def is_number(token: str) -> bool:
     """Say whether a token is a number, perhaps with something clinging to it."""
     return token[0].isdigit() or (token[0] == "-" and len(token) > 1)
+
+
+def _bare(token: str, table: dict[str, Word]) -> str:
+    """Drop a possessive: whose it is, is said by the order of words."""
+    return token[:-2] if token.endswith("'s") and len(token) > 3 and token not in table else token
 
 
 def _content(token: str, mark: Word) -> str:

@@ -1,4 +1,4 @@
-"""Doubts between two texts, by name. Doubt means miss: a guard never says that two texts agree, only that they may not."""
+"""Doubts between two texts, by name. Doubt means miss: no guard says that two texts agree, only that they may not."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ def doubts(left: Facts, right: Facts) -> tuple[str, ...]:
     only_left, only_right = left.content - right.content, right.content - left.content
     if (left.negations or right.negations) and _negations_differ(left, right):
         found.append("negation")
-    if _are_opposed(left.poles, right.poles) or (only_left and only_right and _is_prefixed(only_left, only_right)):
+    if _are_opposed(left.poles, right.poles) or (
+        only_left and only_right and left.negations == right.negations and _is_prefixed(only_left, only_right)
+    ):
         found.append("opposite")
     _doubt_things(left, right, found)
     if _is_turned_round(left, right, len(only_left) + len(only_right)):
@@ -129,7 +131,7 @@ def _is_turned_round(left: Facts, right: Facts, different: int) -> bool:
     return (
         not different
         and left.stems != right.stems
-        and not (left.is_symmetric or right.is_symmetric)
+        and not (left.is_symmetric or right.is_symmetric or left.is_passive != right.is_passive)
         and is_exchanged(left.stems, right.stems)
     )
 
