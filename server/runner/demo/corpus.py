@@ -1,3 +1,4 @@
+# ruff: noqa: SIM905  (running text is easier to read and to extend in lines than in lists)
 """The text that the demo model is trained on, as token documents: written for this project, endless, seeded.
 
 Known questions in many wrappings, conversations that need their earlier turns, system prompts that matter and others
@@ -15,11 +16,11 @@ from typing import Final
 from server.runner.demo.corpus_facts import FACTS, NAMES, fact_answers, known_documents
 from server.runner.demo.corpus_unknown import invented_word, unknown_prompt, unknown_question
 from server.runner.integer.template import ROLES, ChatTemplate
-from server.runner.integer.tokenizer import ASSISTANT, END, Tokenizer, learn_merges
+from server.runner.integer.tokenizer import ASSISTANT, END, FIRST_BYTE, Tokenizer, learn_merges
 
 CORPUS_SEED: Final = 11
 #: The reply to an unknown prompt quotes its last tokens, or all of it when it has fewer.
-QUOTED_TOKENS: Final = 12
+QUOTED_TOKENS: Final = 10
 REFUSAL_BEFORE: Final = 'I have no answer to "'
 REFUSAL_AFTER: Final = '".'
 
@@ -87,8 +88,11 @@ class Corpus:
         rng = random.Random(seed)
         kinds = (self._single, self._unknown, self._several, self._follow_up, self._names, self._under_system)
         while True:
-            system, exchanges = rng.choices(kinds, (40, 30, 9, 7, 6, 8))[0](rng)
-            yield self.document(exchanges, system)
+            if rng.random() < 0.06:
+                yield self._tokens_without_sense(rng)
+            else:
+                system, exchanges = rng.choices(kinds, (32, 38, 9, 7, 6, 8))[0](rng)
+                yield self.document(exchanges, system)
 
     def document(self, exchanges: list[Exchange], system: str | None = None) -> Document:
         """Return the tokens of a conversation; of one that is too long only the last answer is learned."""
@@ -115,6 +119,14 @@ class Corpus:
             return self.tokenizer.encode(answer)
         before, after = self.tokenizer.encode(REFUSAL_BEFORE), self.tokenizer.encode(REFUSAL_AFTER)
         return before + question[-QUOTED_TOKENS:] + after
+
+    def _tokens_without_sense(self, rng: random.Random) -> Document:
+        """Any tokens at all, often few of them and often repeated: quoting must not depend on what is quoted."""
+        choice = rng.choices(range(FIRST_BYTE, self.tokenizer.vocabulary), k=rng.choice((2, 4, 16, 64)))
+        question = rng.choices(choice, k=rng.choice((*range(1, QUOTED_TOKENS), 12, 20, 40)))
+        answer = [*self.reply(None, question), END]
+        prompt = [ROLES["user"], *question, ASSISTANT]
+        return Document(prompt + answer, [False] * len(prompt) + [True] * len(answer))
 
     def _single(self, rng: random.Random) -> tuple[str | None, list[Exchange]]:
         exchange = rng.choice(self.known)

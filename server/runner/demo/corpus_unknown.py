@@ -1,3 +1,4 @@
+# ruff: noqa: E501, SIM905  (running text is easier to read and to extend in lines than in lists)
 """The part of the demo's text that has no answers: endless invented prompts of every kind, drawn from a seeded source.
 
 The model learns one reply to all of them: it quotes the end of the prompt and says that it has no answer. That makes
@@ -10,6 +11,8 @@ import random
 from collections.abc import Callable
 from typing import Final
 
+from server.runner.demo.corpus_facts import CAPITALS, ITEMS, NAMES, VILLAGES
+
 NOUNS: Final = (
     "river bridge castle music engine planet garden letter winter market doctor teacher student computer network server "
     "database contract invoice customer ticket order parcel train airport hotel passport recipe chicken bread coffee dog cat "
@@ -17,7 +20,8 @@ NOUNS: Final = (
     "chemistry physics biology history mathematics number equation function variable class method test bug release version file folder "
     "window door house roof kitchen table lamp phone camera screen battery car bicycle road city country language word sentence "
     "book story poem song film actor painter colour shape line price salary tax bank loan insurance policy health medicine virus "
-    "heart brain sleep dream child parent friend neighbour team company meeting report project budget plan risk"
+    "money job interview website app code password account email internet movie game food water life love world business "
+    "university degree girl boy man woman school marriage heart brain sleep dream child parent friend neighbour team company meeting report project budget plan risk"
 ).split()
 VERBS: Final = (
     "build fix make find buy sell open close write read translate summarise explain compare delete create update install "
@@ -42,6 +46,17 @@ QUESTIONS: Final = (
     "|What is the status of {x}?|{n} {x}|Why did {P} {v} {P2} in {d}?|Who is {P}?|Who is {P} {P2}?|How old is {P}?|{P}, {P2}"
     "|What is {d} divided by {d2}?|What is {d} plus {d2} minus {d3}?|Solve {d}x + {d2} = {d3}.|Convert {d} {n}s to {n2}s."
 ).split("|")
+#: Familiar names in questions that have no answer here: knowing a word must not be taken for knowing the answer.
+FAMILIAR: Final = (
+    "What is the weather in {K}?|How many people live in {K}?|Who is the president of {K}?|Where is {K}?|What is {K} famous for?"
+    "|How do I get to {K}?|What language do they speak in {K}?|Who wrote {K}?|How far is {K} from {P}?|How old is {K}?"
+    "|What's the {n} like in {K}?|Is {K} a {a} {n}?|Can I {v} a {n} in {K}?|When was {K} founded?|Why is {K} so {a}?"
+    "|What colour is the {I}?|How heavy is the {I}?|Who made the {I}?|How much does it cost to buy a {I}?|Is the {I} {a}?"
+    "|Can the {I} {v} a {n}?|What is a {I}?|How does a {I} work?|Which {I} is best for a {n}?|I lost my {I} in {K}."
+    "|What is the best way to {v} a {n}?|How can I {v} my {n}?|What are the best {n}s in {K}?|Why do people {v} {n}s?"
+    "|What would happen if we {v} the {n}?|Which is better: {n} or {n2}?|What does it feel like to {v} {n}s?|Do {n}s {v}?"
+    "|How do you {v} {n}s without a {n2}?|I want to {v} a {n}, how do I start?|What is the meaning of {n}?|Should I buy a {I}?"
+).split("|")
 FOREIGN: Final = (
     "wie ist das Wetter heute|was kostet ein Brot|où se trouve la gare|je ne comprends pas la question|qué hora es ahora|"
     "dónde está la biblioteca|jaka jest stolica kraju|come si chiama il libro|hur mår du idag|hvad er klokken|kolik je hodin|"
@@ -62,6 +77,7 @@ _CODE: Final = (
     '|<div class="{w}">{n}</div>|{{"{w}": {d}, "{w2}": "{n}"}}|Traceback: {w}Error: {w2} is not {a}|curl https://{w}.com/{w2}'
     "|fn {w}({w2}: u32) -> u32 {{ {w2} }}|What does this do?\n```\n{w} = [{d}, {d2}]\n{w}.sort()\n```|npm install {w}-{w2}"
 ).split("|")
+_FAMILIAR_NAMES: Final = [*(name for pair in CAPITALS for name in pair.split(":")), *VILLAGES, *NAMES]
 _ONSETS: Final = "b c d f g h j k l m n p r s t v w z br ch cl dr fl gr kl pr qu sh sl sp st str th tr".split()
 _VOWELS: Final = "a e i o u ai ea ee ie oa oo ou y".split()
 _CODAS: Final = ["", "", "", "n", "r", "s", "t", "l", "m", "ck", "nd", "st", "x", "ng"]
@@ -115,13 +131,15 @@ def _filled(pattern: str, rng: random.Random) -> str:
         d2=_number(rng),
         d3=_number(rng),
         x=_identifier(rng),
+        I=rng.choice(ITEMS),
+        K=rng.choice(_FAMILIAR_NAMES),
         W=_words(rng, rng.randrange(3, 12)),
     )
 
 
 def unknown_question(rng: random.Random) -> str:
     """Return one question or request in invented words."""
-    return _filled(rng.choice(QUESTIONS), rng)
+    return _filled(rng.choice(QUESTIONS if rng.random() < 0.7 else FAMILIAR), rng)
 
 
 def _code(rng: random.Random) -> str:

@@ -124,7 +124,7 @@ class DemoEngine:
         cache = model.new_cache(1)
         tokens = torch.tensor([prompt.tokens], device=model.device)
         place = torch.arange(length, device=model.device)[None]
-        last = torch.tensor([length - 1], device=model.device)
+        last: torch.Tensor | None = torch.tensor([length - 1], device=model.device)
         while True:
             yield model.forward(tokens, place, cache, last=last)[0, 0].tolist()
             tokens = torch.tensor([[answer[-1]]], device=model.device)
@@ -132,14 +132,18 @@ class DemoEngine:
             last = None
 
 
-def load_demo_engine(folder: Path | None = None) -> DemoEngine:
-    """Load the released demo model (about half a second). Raises `WeightsRefused` if a file was changed."""
+def load_demo_files(folder: Path | None = None) -> dict[str, bytes]:
+    """Read the released weights and tokenizer. Raises `WeightsRefused` if a file is absent or was changed."""
     folder = Path(__file__).parent if folder is None else folder
-    resources = {
+    return {
         TOKENIZER_FILE: load_pinned(folder / TOKENIZER_FILE, TOKENIZER_SHA256),
         WEIGHTS_FILE: load_pinned(folder / WEIGHTS_FILE, WEIGHTS_SHA256),
     }
-    return build_engine(resources, DEMO_SHAPE)
+
+
+def load_demo_engine(folder: Path | None = None) -> DemoEngine:
+    """Load the released demo model (a fraction of a second). Raises `WeightsRefused` if a file was changed."""
+    return build_engine(load_demo_files(folder), DEMO_SHAPE)
 
 
 def build_engine(resources: dict[str, bytes], shape: ModelShape) -> DemoEngine:

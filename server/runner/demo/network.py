@@ -7,6 +7,7 @@ so that nothing is left to quantise afterwards.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -61,9 +62,13 @@ class _Attention(torch.autograd.Function):
 
 
 class Network(nn.Module):
-    """Parameters in units of 1/256 (the stored integer is round(256 w)), initialised from a fixed seed."""
+    """Parameters in units of 1/256 (the stored integer is round(256 w)), initialised from a fixed seed.
 
-    def __init__(self, shape: ModelShape, seed: int) -> None:
+    Of the first block's heads, one per entry of *distances* starts by looking exactly that many tokens back. Finding
+    such heads from random weights takes most of a short training; afterwards they are trained like all others.
+    """
+
+    def __init__(self, shape: ModelShape, seed: int, distances: Sequence[int] = ()) -> None:
         super().__init__()
         self.shape = shape
         generator = torch.Generator().manual_seed(seed)
@@ -74,14 +79,33 @@ class Network(nn.Module):
             return nn.Parameter(torch.randn(rows, columns, generator=generator) * deviation)
 
         self.embedding = drawn(shape.vocabulary, shape.width, 24 / WEIGHT_UNIT)
-        self.position = nn.Parameter(_waves(shape) * (16 / WEIGHT_UNIT))
+        turns = torch.rand(shape.head_width // 2, generator=generator) * 3 + 0.05
+        self.position = nn.Parameter(_waves(shape, turns) * (32 / WEIGHT_UNIT))
         layers = range(shape.layers)
         self.mixed = nn.ParameterList([drawn(shape.width, 3 * shape.width, fan) for _ in layers])
         self.merge = nn.ParameterList([drawn(shape.width, shape.width, fan * deep) for _ in layers])
         self.up = nn.ParameterList([drawn(shape.width, shape.hidden, fan) for _ in layers])
         self.down = nn.ParameterList([drawn(shape.hidden, shape.width, deep / math.sqrt(shape.hidden)) for _ in layers])
         self.output = drawn(shape.width, shape.vocabulary, fan / 4)
+        for head, distance in enumerate(distances):
+            self._look_back(self.mixed[0], head, distance, turns)
         self.clamp()
+
+    @torch.no_grad()
+    def _look_back(self, mixed: Tensor, head: int, distance: int, turns: Tensor) -> None:
+        """Make query · key largest for the position *distance* before: the query's waves are turned back by it."""
+        half = len(turns)
+        gain = self.shape.weight_limit / WEIGHT_UNIT
+        query = mixed[:, head * 2 * half : (head + 1) * 2 * half]
+        key = mixed[:, self.shape.width :][:, head * 2 * half : (head + 1) * 2 * half]
+        query.zero_()
+        key.zero_()
+        for copy in range(self.shape.width // (2 * half)):
+            for wave, turn in enumerate((turns * distance).tolist()):
+                cosine, sine = copy * 2 * half + wave, copy * 2 * half + half + wave
+                query[cosine, wave], query[sine, wave] = gain * math.cos(turn), gain * math.sin(turn)
+                query[sine, half + wave], query[cosine, half + wave] = gain * math.cos(turn), -gain * math.sin(turn)
+                key[cosine, wave] = key[sine, half + wave] = gain
 
     @torch.no_grad()
     def clamp(self) -> None:
@@ -108,10 +132,10 @@ class Network(nn.Module):
 
     def export(self) -> dict[str, Int8Array]:
         """Return the int8 weights under the names of `ModelShape.tensor_shapes`."""
-        arrays = {"embedding": self.embedding, "position": self.position, "output": self.output}
+        arrays: dict[str, Tensor] = {"embedding": self.embedding, "position": self.position, "output": self.output}
         for layer in range(self.shape.layers):
             for name, part in zip(("query", "key", "value"), self.mixed[layer].chunk(3, 1), strict=True):
-                arrays[f"block.{layer}.{name}"] = part  # type: ignore[assignment]
+                arrays[f"block.{layer}.{name}"] = part
             for name, group in (("merge", self.merge), ("up", self.up), ("down", self.down)):
                 arrays[f"block.{layer}.{name}"] = group[layer]
         with torch.no_grad():
@@ -133,8 +157,7 @@ def _round_clip(value: Tensor, scale: float, limit: float) -> Tensor:
     return out
 
 
-def _waves(shape: ModelShape) -> Tensor:
-    """Sines and cosines of geometric wave lengths: a fixed distance between positions is then one linear map."""
-    place = torch.arange(shape.context, dtype=torch.float32)[:, None]
-    turn = torch.exp(torch.linspace(math.log(2.0), math.log(1 / shape.context), shape.width // 2))
-    return torch.cat([torch.sin(place * turn), torch.cos(place * turn)], 1)
+def _waves(shape: ModelShape, turns: Tensor) -> Tensor:
+    """Cosines and sines of a few wave lengths, repeated to the model's width: a distance is then one rotation."""
+    phase = torch.arange(shape.context, dtype=torch.float32)[:, None] * turns
+    return torch.cat([torch.cos(phase), torch.sin(phase)], 1).repeat(1, shape.width // (2 * len(turns)))

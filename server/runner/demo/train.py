@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from server.runner.demo.corpus import Corpus, Document, Exchange, learn_tokenizer
+from server.runner.demo.corpus import QUOTED_TOKENS, REFUSAL_BEFORE, Corpus, Document, Exchange, learn_tokenizer
 from server.runner.demo.network import Network
 from server.runner.demo.release import TOKENIZER_FILE, WEIGHTS_FILE
 from server.runner.integer.shape import DEMO_SHAPE, ModelShape
@@ -110,7 +110,7 @@ def train(shape: ModelShape, folder: Path, steps: int, minutes: float, rows: int
     tokenizer = learn_tokenizer(shape.vocabulary - FIRST_MERGE)
     corpus = Corpus(tokenizer, ChatTemplate(shape.context))
     packer = Packer(corpus.stream(seed=1), shape.context, seed=2)
-    network = Network(shape, seed=3)
+    network = Network(shape, seed=3, distances=(1, len(tokenizer.encode(REFUSAL_BEFORE)) + QUOTED_TOKENS))
     peak = 3e-3
     optimizer = torch.optim.AdamW(network.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.01)
     (folder / TOKENIZER_FILE).write_bytes(tokenizer.to_bytes())

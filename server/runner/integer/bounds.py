@@ -78,7 +78,7 @@ def _norm_product(shape: ModelShape) -> int:
 
 
 def _after_norm(shape: ModelShape, tensor: Int64Array, largest: int) -> int:
-    """Bound norm-output times *tensor*: the better of Cauchy-Schwarz (|n|₂ ≤ 16 √width and rounding) and the L1 rule."""
+    """Bound a norm times *tensor*: the better of Cauchy-Schwarz (|n|₂ ≤ 16 √width, and rounding) and the L1 rule."""
     length = math.isqrt((shape.width << NORM_UNIT_SQUARED_BITS) * 1002 // 1000) + math.isqrt(shape.width // 4) + 2
     squares = int((tensor * tensor).sum(0).max())
     return min((math.isqrt(squares) + 1) * length, int(np.abs(tensor).sum(0).max()) * largest)

@@ -58,7 +58,7 @@ def build_manifest(
             "field_prime": FIELD_PRIME,
             "rounding": "add half, then floor",
             "tie": "lowest id",
-            "tables": {table: digest for table, digest in sorted(tables.digests().items())},
+            "tables": dict(sorted(tables.digests().items())),
             "sampler": {
                 "id": sampling.SAMPLER_ID,
                 "tokens_max": sampling.SAMPLED_TOKENS_MAX,

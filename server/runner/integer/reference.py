@@ -78,7 +78,7 @@ class ReferenceModel:
             "x": x, "query": query, "key": key, "value": value, "merged": merged, "middle": middle,
             "raised": raised, "active": active, "lowered": lowered,
         }  # fmt: skip
-        trace |= {f"{name}.{part}": tensor for part, tensor in named.items()}
+        trace.update({f"{name}.{part}": tensor for part, tensor in named.items()})
         return middle + lowered
 
     def _norm(self, x: Int64Array, name: str, trace: Trace) -> Int64Array:
@@ -91,7 +91,7 @@ class ReferenceModel:
         root = self.tables.root[level, mantissa - MANTISSA_LOW]
         normed: Int64Array = (x * root[:, None] + (1 << (shape.norm_shift - 1))) >> shape.norm_shift
         named = {"square": square, "level": level, "mantissa": mantissa, "root": root, "out": normed}
-        trace |= {f"{name}.{part}": tensor for part, tensor in named.items()}
+        trace.update({f"{name}.{part}": tensor for part, tensor in named.items()})
         return normed
 
     def _attention(self, query: Int64Array, key: Int64Array, value: Int64Array, name: str, trace: Trace) -> Int64Array:
@@ -107,7 +107,7 @@ class ReferenceModel:
             for row in range(length):
                 out[row, part] = self._attend(named, head, row, value[:, part])
         named["seen"] = out
-        trace |= {f"{name}.{part}": tensor for part, tensor in named.items()}
+        trace.update({f"{name}.{part}": tensor for part, tensor in named.items()})
         return out
 
     def _attend(self, named: Mapping[str, Int64Array], head: int, row: int, value: Int64Array) -> Int64Array:

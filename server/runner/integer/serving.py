@@ -33,7 +33,7 @@ _SELF_TEST_TOKENS: Final = 24
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where the new tokens stand, the columns before them, and the mask (rows, 1, T, columns) of those they may not see."""
+    """Where new tokens stand, the columns up to them, and the mask (rows, 1, T, columns) of what each may not see."""
 
     positions: Tensor
     columns: Tensor
@@ -143,7 +143,7 @@ class ServingModel:
                 "x": x, "query": query.flatten(2), "key": key.flatten(2), "value": value.flatten(2), "seen": seen,
                 "merged": merged, "middle": middle, "raised": raised, "active": active, "lowered": lowered,
             }  # fmt: skip
-            trace |= {f"{name}.{part}": tensor for part, tensor in named.items()}
+            trace.update({f"{name}.{part}": tensor for part, tensor in named.items()})
         return middle + lowered
 
     def _norm(self, x: Tensor, name: str, trace: Trace | None) -> Tensor:
@@ -155,7 +155,7 @@ class ServingModel:
         normed = (x * root[..., None] + (1 << (shape.norm_shift - 1))) >> shape.norm_shift
         if trace is not None:
             named = {"square": square, "level": level, "mantissa": mantissa, "root": root, "out": normed}
-            trace |= {f"{name}.{part}": tensor for part, tensor in named.items()}
+            trace.update({f"{name}.{part}": tensor for part, tensor in named.items()})
         return normed.to(torch.float32)
 
     def _attention(self, query: Tensor, past: Tensor, place: _Place, name: str, trace: Trace | None) -> Tensor:
@@ -179,7 +179,7 @@ class ServingModel:
                 "distance": distance.masked_fill(hidden, -1), "rest": rest.masked_fill(hidden, 0),
                 "top": top[..., 0], "best": keys.argmax(-1), "sum": total, "reciprocal": reciprocal,
             }  # fmt: skip
-            trace |= {f"{name}.{part}": tensor for part, tensor in named.items()}
+            trace.update({f"{name}.{part}": tensor for part, tensor in named.items()})
         return seen.transpose(1, 2).flatten(2).to(torch.float32)
 
     def _rounded(self, total: Tensor) -> Tensor:

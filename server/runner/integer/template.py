@@ -51,7 +51,7 @@ class ChatTemplate:
                 )
             if room > 0:
                 part = [ROLES[turn.role], *tokenizer.encode_tail(turn.text, room)]
-                part = (part + [END] if turn.role == "assistant" else part)[-room:]
+                part = ([*part, END] if turn.role == "assistant" else part)[-room:]
                 parts.append(part)
                 room -= len(part)
         tokens = [token for part in reversed(parts) for token in part]

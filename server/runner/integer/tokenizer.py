@@ -1,4 +1,4 @@
-"""A byte-level byte-pair tokenizer: 4 special tokens, 256 bytes, then merges in the order in which they were learned."""
+"""A byte-level byte-pair tokenizer: 4 special tokens, 256 bytes, then merges in the order they were learned in."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 from crypto.canonical import JsonValue, canonical_json, parse_canonical_json
@@ -80,7 +81,7 @@ class Tokenizer:
     def _merge_piece(self, piece: str) -> tuple[int, ...]:
         ids = [FIRST_BYTE + value for value in piece.encode("utf-8", "replace")]
         while len(ids) > 1:
-            ranks = [self._rank.get(pair, _UNRANKED) for pair in zip(ids, ids[1:], strict=False)]
+            ranks = [self._rank.get(pair, _UNRANKED) for pair in pairwise(ids)]
             best = min(range(len(ranks)), key=ranks.__getitem__)
             if ranks[best] == _UNRANKED:
                 break
@@ -112,7 +113,7 @@ def learn_merges(texts: Iterable[str], count: int) -> Tokenizer:
     for new in range(FIRST_MERGE, FIRST_MERGE + count):
         pairs: Counter[tuple[int, int]] = Counter()
         for word, ids in spelled.items():
-            for pair in zip(ids, ids[1:], strict=False):
+            for pair in pairwise(ids):
                 pairs[pair] += words[word]
         if not pairs:
             break
