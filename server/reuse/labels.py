@@ -6,7 +6,6 @@ a wrong one, because a judge's error adds to the error of whatever is calibrated
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +27,9 @@ JUDGED_CHARACTERS_MAX: Final = 1_000
 #: Doubts between two answers that make them different answers, however alike they sound.
 CONTRADICTING: Final = frozenset(("number", "date", "unit", "negation", "opposite", "entity_clash", "reversal", "code"))
 
-BLANK: Final = re.compile(r"[\W_]+")
+#: What stands around a word without being part of it, on both sides or behind it only.
+AROUND: Final = "\"'“”‘’«»*_`"
+BEHIND: Final = ".,;:!?…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +67,13 @@ def label_feedback(verdict: Literal["good", "bad"]) -> Label:
 
 
 def plain_answer(answer: str) -> str:
-    """Return *answer* in the form in which equal answers are equal: NFKC, lower case, words and digits only.
+    """Return *answer* in the form in which equal answers are equal: NFKC, lower case, one space, bare words.
 
-    An answer of symbols alone keeps them; signs and points inside numbers stay, because they are the answer.
+    Only what surrounds a word goes: quotes, emphasis, the end of a sentence. Signs, points and operators inside stay,
+    because "-5", "a-b" and "3.5" are the answer.
     """
     folded = unicodedata.normalize("NFKC", answer).casefold()
-    words = re.sub(
-        r"(?<!\d)[.,:](?!\d)|(?<=\d)[.,:](?!\d)|(?<!\d)[.,:](?=\d)(?<!\d)|[^\w\s.,:+*/%$€£<>=-]|_", " ", folded
-    )
-    return " ".join(words.split()) or folded.strip()
+    return " ".join(chunk.strip(AROUND).rstrip(BEHIND).strip(AROUND) or chunk for chunk in folded.split())
 
 
 class EmbeddingJudge:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from .characters import words
+
 STATES: Final = """
 safe safely secure harmless | unsafe unsafely dangerous insecure hazardous harmful risky
 legal legally lawful allowed permitted | illegal illegally unlawful banned prohibited forbidden
@@ -246,6 +248,7 @@ debit | credit
 
 PARTICLES: Final = """
 on | off
+in into | out
 up | down
 before | after
 above over | below under beneath
@@ -287,6 +290,15 @@ def flipped(pole: str) -> str:
     """Return the other pole of the same axis."""
     return pole[:-1] + ("-" if pole[-1] == "+" else "+")
 
+
+#: These say something about direction only behind a verb that takes them ("log out"), not in "in May" or "find out".
+PHRASAL_ONLY: Final = frozenset(("in", "into", "out"))
+PHRASAL_VERBS: Final = frozenset(
+    words(
+        "log logs logged logging sign signs signed signing check checked checking opt opted opting clock zoom zooming "
+        "phase plug fade cash let lock locked move moved moving"
+    )
+)
 
 #: Beginnings that turn a word into its opposite when the other text has the word without it.
 NEGATING_PREFIXES: Final = ("un", "in", "im", "il", "ir", "dis", "non", "mis", "anti", "de")

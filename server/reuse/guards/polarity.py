@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from .axes import flipped
+from .axes import PHRASAL_ONLY, PHRASAL_VERBS, flipped
 from .characters import words
 from .lexicon import lexicon
 from .tokens import Tokens, is_number
@@ -15,6 +15,8 @@ BETWEEN: Final = frozenset(
     words("very so that really fully entirely completely yet always quite all too being been be it a an")
 )
 REACH: Final = 3
+#: Before the stem of a state that a negation turned round, among the stems denied.
+TURNED: Final = "~"
 #: A question turns words round: "isn't Norway safe" puts the negation before the subject.
 TURNED_ROUND: Final = frozenset(words("isn't aren't wasn't weren't isnt arent wasnt werent"))
 TURNED_REACH: Final = 5
@@ -55,13 +57,14 @@ def read_polarity(tokens: Tokens) -> Polarity:
             found.implied.add(low[place])
         if place is None or place in flips:
             found.negations += 1
-            found.denied.update(stem for stem in tokens.stems[position + 1 : position + 1 + REACH] if stem)
+            found.denied.update([stem for stem in tokens.stems[position + 1 : position + 2 + REACH] if stem][:1])
         else:
             flips[place] = _flipped_poles(tokens, place)
+            found.denied.add(TURNED + tokens.stems[place])
     for position, mark in enumerate(marks):
         if position in flips:
             found.poles.update(flips[position])
-        elif mark.poles:
+        elif mark.poles and (low[position] not in PHRASAL_ONLY or (position and low[position - 1] in PHRASAL_VERBS)):
             found.poles.update(mark.poles)
     return found
 

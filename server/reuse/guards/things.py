@@ -83,8 +83,10 @@ def _is_code(piece: str) -> bool:
         return True
     if any(a.islower() and b.isupper() for a, b in pairwise(piece)):
         return not piece[0].isupper() or piece.isalnum()
-    if "." in inner or ("/" in inner and inner.count("/") > 1):
-        return _has_suffix(piece) or piece[0] == "/" or inner.count("/") > 1
+    if "/" in inner and (inner.count("/") > 1 or piece[0] in "/~."):
+        return True
+    if "." in inner:
+        return _has_suffix(piece)
     return digits and not QUANTITY.fullmatch(piece)
 
 

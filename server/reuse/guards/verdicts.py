@@ -7,6 +7,7 @@ from typing import Final
 from .axes import NEGATING_PREFIXES
 from .facts import Facts
 from .order import CONTENT_MAX_DIFFERENT, is_exchanged, is_reversed
+from .polarity import TURNED
 
 #: In force whatever the policy says: a text that was not read, is disguised, or has an end the encoder did not see.
 ALWAYS_GUARDS: Final = ("unread", "disguise", "tail")
@@ -55,7 +56,7 @@ def doubts(left: Facts, right: Facts) -> tuple[str, ...]:
     if (left.negations or right.negations) and _negations_differ(left, right):
         found.append("negation")
     if _are_opposed(left.poles, right.poles) or (
-        only_left and only_right and left.negations == right.negations and _is_prefixed(only_left, only_right)
+        only_left and only_right and left.negations == right.negations and _is_prefixed(left, right)
     ):
         found.append("opposite")
     _doubt_things(left, right, found)
@@ -105,10 +106,20 @@ def _are_opposed(left: frozenset[str], right: frozenset[str]) -> bool:
     return False
 
 
-def _is_prefixed(left: frozenset[str], right: frozenset[str]) -> bool:
-    """Say whether a word of one text is a word of the other with "un", "dis" or the like before it."""
-    return any(prefix + word in right for word in left if len(word) > 2 for prefix in NEGATING_PREFIXES) or any(
-        prefix + word in left for word in right if len(word) > 2 for prefix in NEGATING_PREFIXES
+def _is_prefixed(left: Facts, right: Facts) -> bool:
+    """Say whether a word of one text is a word of the other with "un", "dis" or the like before it.
+
+    A word that its own text turns round ("not safe") is no contradiction to its opposite.
+    """
+    return any(
+        prefix + word in these and TURNED + word not in denied
+        for those, these, denied in (
+            (left.content - right.content, right.content, left.denied),
+            (right.content - left.content, left.content, right.denied),
+        )
+        for word in those
+        if len(word) > 2
+        for prefix in NEGATING_PREFIXES
     )
 
 
