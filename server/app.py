@@ -14,18 +14,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from crypto.errors import Error
-from server.api import cache, chat, health, openai
+from server.api import admin, cache, chat, health, openai
 from server.api.authentication import Authenticator
 from server.api.limits import RequestLimits
 from server.api.state import AppState
 from server.clock import SystemClock, SystemRandom
 from server.embedding.async_embedder import AsyncEmbedder
+from server.embedding.select import CoveringEmbedder
 from server.errors import Shown, answer_with_error, error_response
 from server.index.partitions import PartitionLimits, Partitions
 from server.middleware import Edge
-from server.embedding.select import CoveringEmbedder
 from server.ports import Clock, RandomSource
 from server.reuse.accounting import Accounting
+from server.reuse.budget import TokenBudget
 from server.reuse.engine import Parts, ReuseEngine
 from server.reuse.eviction import Totals
 from server.reuse.flights import Flights
@@ -74,7 +75,7 @@ def create_app(settings: Settings, outside: Outside) -> Edge:
         openapi_url="/openapi.json",
         redirect_slashes=False,
     )
-    for router in (chat.router, openai.router, cache.router, health.router):
+    for router in (chat.router, openai.router, cache.router, admin.router, health.router):
         app.include_router(router)
     app.add_exception_handler(Error, answer_with_error)
     app.add_exception_handler(HTTPException, _answer_http_exception)
@@ -154,12 +155,8 @@ class Gateway:
         self.authenticator = Authenticator(
             self.database, outside.pepper, clock, keep_s=settings.auth_cache_s, keys_max=settings.auth_cache_max
         )
-        self.follower = Follower(
-            self.database, self.partitions, self.tenants, clock, on_change=self._forget_tenant
-        )
-        storer = Storer(
-            self.database, self.totals, self.partitions, embedder_digest=digest, clock=clock, random=random
-        )
+        self.follower = Follower(self.database, self.partitions, self.tenants, clock, on_change=self._forget_tenant)
+        storer = Storer(self.database, self.totals, self.partitions, embedder_digest=digest, clock=clock, random=random)
         self.labeller = Labeller(
             self.database,
             self.recorder,
@@ -170,9 +167,7 @@ class Gateway:
         )
         self.flights = Flights(flights_max=settings.flights_max, waiters_max=settings.flight_waiters_max)
         self.sweeper = Sweeper(self.database, clock)
-        near = NearTier(
-            self.database, self.partitions, self.embedder, telemetry, clock, covers=outside.embedder.covers
-        )
+        near = NearTier(self.database, self.partitions, self.embedder, telemetry, clock, covers=outside.embedder.covers)
         engine = ReuseEngine(
             Parts(
                 database=self.database,
@@ -182,6 +177,7 @@ class Gateway:
                 storer=storer,
                 flights=self.flights,
                 labeller=self.labeller,
+                budget=TokenBudget(),
                 accounting=Accounting(self.recorder, telemetry, clock, random),
                 telemetry=telemetry,
                 clock=clock,
@@ -193,7 +189,7 @@ class Gateway:
             settings=settings,
             database=self.database,
             authenticator=self.authenticator,
-            limits=RequestLimits(),
+            limits=RequestLimits(wait_s=settings.queue_wait_s),
             engine=engine,
             models=self.models,
             tenants=self.tenants,

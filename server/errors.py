@@ -14,12 +14,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from crypto.errors import EncodingError, Error
+from server.reuse.budget import BudgetSpent
 from server.reuse.flights import TooManyFlights
 from server.reuse.models import UnknownModel
 from server.reuse.policy import PolicyError
 from server.store.errors import Conflict, NotFound, StoreBusy, StoreError
-from server.upstream.errors import CircuitOpen, UpstreamMalformed, UpstreamRejected, UpstreamTimeout, UpstreamUnavailable
-from tenants.errors import AuthenticationError, ScopeError, SealedError
+from server.upstream.errors import (
+    CircuitOpen,
+    ForbiddenAddress,
+    UpstreamMalformed,
+    UpstreamRejected,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
+from tenants.errors import AuthenticationError, QuotaError, ScopeError, SealedError
 
 
 class RequestError(Error):
@@ -67,6 +75,8 @@ _TABLE: Final[tuple[tuple[type[Error], int, str, str], ...]] = (
     (NotFound, 404, "invalid_request_error", "not_found"),
     (Conflict, 409, "invalid_request_error", "conflict"),
     (PolicyError, 400, "invalid_request_error", "invalid_policy"),
+    (QuotaError, 400, "invalid_request_error", "invalid_quota"),
+    (ForbiddenAddress, 400, "invalid_request_error", "forbidden_address"),
     (EncodingError, 400, "invalid_request_error", "invalid_json"),
     (SealedError, 503, "server_error", "sealed"),
     (StoreBusy, 503, "server_error", "busy"),
@@ -87,6 +97,8 @@ def show(error: Error) -> Shown:
         return Shown(error.status, "invalid_request_error", error.code, str(error), error.param)
     if isinstance(error, RateLimited):
         return Shown(429, "rate_limit_error", error.code, str(error), retry_after_s=error.retry_after_s)
+    if isinstance(error, BudgetSpent):
+        return Shown(429, "rate_limit_error", "token_budget_spent", str(error), retry_after_s=error.retry_after_s)
     if isinstance(error, UpstreamRejected):
         return _show_rejected(error)
     for kind, status, type_, code in _TABLE:
@@ -115,9 +127,7 @@ def _show_rejected(error: UpstreamRejected) -> Shown:
 
 def error_object(shown: Shown) -> dict[str, object]:
     """Return OpenAI's error object."""
-    return {
-        "error": {"message": shown.message, "type": shown.type, "param": shown.param, "code": shown.code}
-    }
+    return {"error": {"message": shown.message, "type": shown.type, "param": shown.param, "code": shown.code}}
 
 
 def error_response(path: str, shown: Shown, *, request_id: str = "") -> Response:

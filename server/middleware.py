@@ -88,8 +88,10 @@ class Edge:
                 Shown(413, "invalid_request_error", "body_too_large", f"the body is larger than {limit} bytes")
             )
         except _TooSlow:
-            await exchange.answer(Shown(408, "invalid_request_error", "body_too_slow", "the body did not arrive in time"))
-        except Exception as error:  # noqa: BLE001  # the request's edge: one request fails, the process goes on
+            await exchange.answer(
+                Shown(408, "invalid_request_error", "body_too_slow", "the body did not arrive in time")
+            )
+        except Exception as error:  # the request's edge: one request fails, the process goes on
             log.error("request_failed", request_id=exchange.request_id, error=type(error).__name__, exc_info=error)
             await exchange.answer(show(Error()))
 

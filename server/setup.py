@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from sqlalchemy import Connection
 
@@ -224,7 +225,16 @@ def put_model(connection: Connection, record: ModelRecord, *, actor: str, now_ms
         raise NotFound(f"there is no upstream {record.upstream!r}; set it up first")
     detail = {"upstream": record.upstream, "requested": record.requested}
     _audit(connection, actor, None, "model.put", record.alias, detail, now_ms)
+    known = {model.alias: model for model in platform.list_models()}.get(record.alias)
+    if known is not None and (known.upstream, known.requested) == (record.upstream, record.requested):
+        record = replace(record, model_version=known.model_version, reported=known.reported)
     platform.put_model(record)
+
+
+def delete_model(connection: Connection, alias: str, *, actor: str, now_ms: int) -> None:
+    """Close a model alias; raises `NotFound`."""
+    _audit(connection, actor, None, "model.delete", alias, {}, now_ms)
+    PlatformRepository(connection).delete_model(alias)
 
 
 def _audit(

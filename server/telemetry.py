@@ -43,9 +43,7 @@ class Telemetry:
         self.degraded = Counter(
             "hitproof_degraded", "Faults that became a miss or a bypass.", ("part",), registry=self.registry
         )
-        self.labels = Counter(
-            "hitproof_labels", "Labels of candidates.", ("label", "kind"), registry=self.registry
-        )
+        self.labels = Counter("hitproof_labels", "Labels of candidates.", ("label", "kind"), registry=self.registry)
         self.evicted = Counter("hitproof_entries_evicted", "Entries evicted by quota.", registry=self.registry)
         self.in_progress = Gauge("hitproof_requests_in_progress", "Requests in progress.", registry=self.registry)
         self.embed_batch = Histogram(

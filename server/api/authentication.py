@@ -100,5 +100,3 @@ def tenant_of(caller: Caller) -> TenantId:
     if caller.tenant is None:
         raise AuthenticationError("a platform key acts for no tenant; use a tenant's own key here")
     return caller.tenant
-
-

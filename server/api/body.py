@@ -23,9 +23,7 @@ async def read_json_object(request: Request, settings: Settings) -> JsonObject:
     charset = kind[2].partition("charset=")[2].strip().strip('"').lower()
     if charset not in ("", "utf-8", "utf8"):
         raise RequestError("send the body in UTF-8", code="unsupported_media_type", status=415)
-    value = parse_json(
-        await request.body(), depth_max=settings.json_depth_max, nodes_max=settings.json_nodes_max
-    )
+    value = parse_json(await request.body(), depth_max=settings.json_depth_max, nodes_max=settings.json_nodes_max)
     if not isinstance(value, dict):
         raise RequestError("the body must be a JSON object")
     return value

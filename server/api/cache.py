@@ -44,7 +44,7 @@ async def look_up(request: Request) -> Response:
     context = await state.tenants.get(tenant)
     state.limits.count(tenant, context.quota)
     chat = await read_chat_request(request, state.settings)
-    with state.limits.place(tenant, caller.key_id, context.quota):
+    async with state.limits.place(tenant, caller.key_id, context.quota):
         account, response = await state.engine.look_up(tenant, caller.key_id, chat)
     found = account.to_json()
     for name in ("hit", "lookup"):

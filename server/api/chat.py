@@ -11,8 +11,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
 from crypto.errors import Error
-from server.api.body import check, json_body_schema, read_json_object
 from server.api.authentication import tenant_of
+from server.api.body import check, json_body_schema, read_json_object
 from server.api.schemas import ChatBody
 from server.api.state import AppState, authenticate, state_of
 from server.api.steering import read_steering
@@ -50,8 +50,7 @@ async def create_chat_completion(request: Request) -> Response:
     context = await state.tenants.get(tenant)
     state.limits.count(tenant, context.quota)
     chat = await read_chat_request(request, state.settings)
-    place = state.limits.place(tenant, caller.key_id, context.quota)
-    with place:
+    async with state.limits.place(tenant, caller.key_id, context.quota):
         answer = await state.engine.answer(tenant, caller.key_id, chat)
         _check_egress(state, caller, answer.tenant)
         if isinstance(answer, Answer):
@@ -79,7 +78,7 @@ async def _events(state: AppState, caller: Caller, answer: StreamedAnswer) -> As
     """Write server-sent events; the `hitproof` object rides on the last chunk, behind the text and the usage."""
     frame: JsonObject | None = None
     context = await state.tenants.get(answer.tenant)
-    with state.limits.place(answer.tenant, caller.key_id, context.quota):
+    async with state.limits.place(answer.tenant, caller.key_id, context.quota):
         try:
             async for item in answer.chunks:
                 _check_egress(state, caller, answer.tenant)
@@ -93,7 +92,7 @@ async def _events(state: AppState, caller: Caller, answer: StreamedAnswer) -> As
             raise
         except Error as error:
             yield b"data: " + orjson.dumps(error_object(show(error))) + b"\n\n"
-        except Exception as error:  # noqa: BLE001  # the stream's edge: the head is out, so the error goes into the stream
+        except Exception as error:  # the stream's edge: the head is out, so the error goes into the stream
             log.error("stream_failed", error=type(error).__name__, exc_info=error)
             yield b"data: " + orjson.dumps(error_object(show(Error()))) + b"\n\n"
 
@@ -115,7 +114,8 @@ def _check_conversation(body: JsonObject, settings: Settings) -> None:
     messages = body["messages"]
     if len(messages) > settings.messages_max:
         raise RequestError(
-            f"{len(messages)} messages are more than {settings.messages_max}; shorten the conversation", param="messages"
+            f"{len(messages)} messages are more than {settings.messages_max}; shorten the conversation",
+            param="messages",
         )
     total_bytes = 0
     for position, message in enumerate(messages):
@@ -127,7 +127,8 @@ def _check_conversation(body: JsonObject, settings: Settings) -> None:
     last = messages[-1]
     if last["role"] == "user" and not _has_content(last.get("content")):
         raise RequestError(
-            "the last message is empty; write the question into its content", param=f"messages.{len(messages) - 1}.content"
+            "the last message is empty; write the question into its content",
+            param=f"messages.{len(messages) - 1}.content",
         )
     if body.get("stream_options") is not None and not body.get("stream"):
         raise RequestError("stream_options goes with stream: true", param="stream_options")
@@ -162,6 +163,8 @@ def _has_content(content: object) -> bool:
 
 
 #: White space and the characters that show nothing: a message of these alone asks nothing.
-_BLANK = " \t\r\n\f\v\u00a0\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u2000\u2001\u2002\u2003\u2004\u2005\u2006" \
-    "\u2007\u2008\u2009\u200a\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u202f\u205f" \
+_BLANK = (
+    " \t\r\n\f\v\u00a0\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u2000\u2001\u2002\u2003\u2004\u2005\u2006"
+    "\u2007\u2008\u2009\u200a\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u202f\u205f"
     "\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\u3000\u3164\ufeff\uffa0"
+)

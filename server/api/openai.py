@@ -14,8 +14,8 @@ from server.api.authentication import tenant_of
 from server.api.body import check, json_body_schema, read_json_object
 from server.api.schemas import EmbeddingsBody
 from server.api.state import authenticate, state_of
-from server.errors import Overloaded, RequestError
 from server.embedding.errors import EmbeddingError
+from server.errors import Overloaded, RequestError
 from server.ports import JsonObject
 from server.reuse.models import UnknownModel
 from server.store.records import ModelRecord
@@ -68,7 +68,7 @@ async def create_embeddings(request: Request) -> Response:
         raise RequestError(f"each text needs 1 to {TEXT_CHARACTERS_MAX} characters", param="input")
     if body.dimensions is not None and body.dimensions != state.embedder.dimension:
         raise RequestError(f"this embedder has {state.embedder.dimension} dimensions", param="dimensions")
-    with state.limits.place(tenant, caller.key_id, context.quota):
+    async with state.limits.place(tenant, caller.key_id, context.quota):
         try:
             vectors = await asyncio.gather(*(state.embedder.embed(text) for text in texts))
         except EmbeddingError:

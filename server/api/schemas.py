@@ -63,9 +63,11 @@ class ChatBody(Body):
     n: StrictInt | None = Field(None, ge=1, le=4)
     max_tokens: StrictInt | None = Field(None, ge=1, le=1_000_000)
     max_completion_tokens: StrictInt | None = Field(None, ge=1, le=1_000_000)
-    stop: Annotated[str, StringConstraints(max_length=1000)] | Annotated[
-        list[Annotated[str, StringConstraints(max_length=1000)]], Field(max_length=4)
-    ] | None = None
+    stop: (
+        Annotated[str, StringConstraints(max_length=1000)]
+        | Annotated[list[Annotated[str, StringConstraints(max_length=1000)]], Field(max_length=4)]
+        | None
+    ) = None
     seed: StrictInt | None = None
     frequency_penalty: Number | None = Field(None, ge=-2, le=2)
     presence_penalty: Number | None = Field(None, ge=-2, le=2)
@@ -86,9 +88,9 @@ class ChatBody(Body):
     web_search_options: dict[str, Any] | None = None
     user: Annotated[str, StringConstraints(max_length=512)] | None = None
     safety_identifier: Annotated[str, StringConstraints(max_length=512)] | None = None
-    metadata: dict[
-        Annotated[str, StringConstraints(max_length=64)], Annotated[str, StringConstraints(max_length=512)]
-    ] | None = Field(None, max_length=16)
+    metadata: (
+        dict[Annotated[str, StringConstraints(max_length=64)], Annotated[str, StringConstraints(max_length=512)]] | None
+    ) = Field(None, max_length=16)
     store: StrictBool | None = None
     service_tier: Annotated[str, StringConstraints(max_length=40)] | None = None
     hitproof: CacheOptions | None = None

@@ -29,6 +29,13 @@ DEMO_TENANTS: Final = (("northwind", "support"), ("southbay", "helpdesk"))
 #: Prices of the demo model in micro-units per million tokens: invented, so that savings are not all zero.
 DEMO_INPUT_PRICE_MICRO: Final = 150_000
 DEMO_OUTPUT_PRICE_MICRO: Final = 600_000
+#: Wide, so that whoever tries the demonstration with a load generator meets the cache and not a limit.
+DEMO_QUOTA: Final = Quota(
+    requests_per_minute=600_000,
+    tokens_per_minute=100_000_000,
+    concurrent_requests_max=512,
+    concurrent_requests_per_key_max=512,
+)
 RUNNER_START_S: Final = 120.0
 
 
@@ -103,7 +110,7 @@ def _create_demo(connection: Connection, store: Opened) -> tuple[dict[str, Any],
             connection,
             organisation.id,
             tenant_name,
-            quota=Quota(),
+            quota=DEMO_QUOTA,
             provider=store.provider,
             actor=ACTOR,
             now_ms=now_ms,

@@ -121,9 +121,7 @@ class Accounting:
 
 def open_detail(tenant: TenantContext, lookup: LookupId, sealed: bytes) -> JsonObject:
     """Open a recorded lookup's detail; raises `UnsealError`."""
-    detail: JsonObject = orjson.loads(
-        unseal(tenant.open_with(sealed_epoch(sealed)), _context(tenant, lookup), sealed)
-    )
+    detail: JsonObject = orjson.loads(unseal(tenant.open_with(sealed_epoch(sealed)), _context(tenant, lookup), sealed))
     return detail
 
 

@@ -18,13 +18,14 @@ from server.identifiers import new_lookup_id
 from server.ports import Chunk, Clock, Completion, JsonObject, RandomSource
 from server.reuse.accounting import Accounting
 from server.reuse.answers import Account, Answer, LastChunk, StreamedAnswer
+from server.reuse.budget import TokenBudget
 from server.reuse.completeness import reason_not_to_store
 from server.reuse.decision import Accept, Decision, Reject, WouldAccept
 from server.reuse.fingerprint import Identity, identify
 from server.reuse.flights import Flight, Flights, Landed
 from server.reuse.labelling import Labeller
 from server.reuse.models import ModelRegistry, ResolvedModel
-from server.reuse.near import Found, Near, NearTier
+from server.reuse.near import Near, NearTier
 from server.reuse.outcomes import Bypass, Hit, Miss, Outcome, Refused
 from server.reuse.payload import EntryPayload, provenance_to_json, unseal_payload
 from server.reuse.plan import Plan, plan_reuse
@@ -39,7 +40,7 @@ from server.store.errors import StoreError
 from server.store.records import StoredEntry
 from server.telemetry import Telemetry
 from tenants.errors import TenantError, UnsealError
-from tenants.identifiers import EntryId, KeyId, LookupId, TenantId
+from tenants.identifiers import EntryId, KeyId, TenantId
 from tenants.sealing import sealed_epoch
 
 log = structlog.get_logger()
@@ -86,6 +87,7 @@ class Parts:
     flights: Flights
     labeller: Labeller
     accounting: Accounting
+    budget: TokenBudget
     telemetry: Telemetry
     clock: Clock
     random: RandomSource
@@ -261,6 +263,7 @@ class ReuseEngine:
 
     async def _compute(self, asked: Asked, sight: Sight | None, outcome: Outcome) -> Answer | StreamedAnswer:
         """Have the answer computed, alone or together with whoever asks the same right now."""
+        self._parts.budget.check(asked.tenant.id, asked.tenant.quota)
         steering = asked.request.steering
         shared = sight is not None and not steering.no_cache and not steering.no_store
         key = sight.identity.exact_key if sight is not None and shared else None
@@ -295,6 +298,8 @@ class ReuseEngine:
     async def _land(self, asked: Asked, sight: Sight | None, outcome: Outcome, completion: Completion) -> Landed:
         """After a whole answer: note the model version and store."""
         version, reported = await self._parts.models.note_completion(asked.model, completion)
+        prompt_tokens, output_tokens, _ = self._parts.accounting.price(asked.model.record, completion.response)
+        self._parts.budget.spend(asked.tenant.id, asked.tenant.quota, prompt_tokens + output_tokens)
         stored: EntryId | None = None
         reason = outcome.reason
         if sight is not None:
@@ -408,9 +413,7 @@ def _early_name(outcome: Outcome) -> str:
     return "bypass" if isinstance(outcome, Bypass) else "miss"
 
 
-async def _then(
-    chunks: object, last: LastChunk
-) -> AsyncIterator[JsonObject | LastChunk]:
+async def _then(chunks: object, last: LastChunk) -> AsyncIterator[JsonObject | LastChunk]:
     for chunk in chunks:  # type: ignore[attr-defined]
         yield chunk
     yield last

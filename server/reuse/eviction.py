@@ -80,9 +80,7 @@ class Totals:
         await self._count(tenant.id)
 
     async def _count(self, tenant: TenantId) -> _Held:
-        entries, size_bytes = await self._database.read(
-            lambda connection: EntryRepository(connection, tenant).totals()
-        )
+        entries, size_bytes = await self._database.read(lambda connection: EntryRepository(connection, tenant).totals())
         if len(self._held) >= TENANTS_MAX:
             self._held.pop(next(iter(self._held)))
         held = self._held[tenant] = _Held(entries, size_bytes)

@@ -118,9 +118,7 @@ class ModelRegistry:
         reported = "" if offered.manifest is not None else (model.reported or "")
         if (model.model_version, model.reported) != (offered.model_version, reported):
             now_ms = self._clock.now_ms()
-            await self._activate(
-                model, ModelVersionRecord(offered.model_version, reported, "active", manifest, now_ms)
-            )
+            await self._activate(model, ModelVersionRecord(offered.model_version, reported, "active", manifest, now_ms))
 
     async def _activate(self, model: ModelRecord, version: ModelVersionRecord) -> None:
         superseded = await self._database.write(

@@ -156,9 +156,7 @@ class NearTier:
             row = rows.get(entry)
             if row is None:
                 continue
-            doubt = doubt_row(
-                row, tenant=tenant.id, fingerprint=fingerprint, now_ms=now_ms, max_age_s=max_age_s
-            )
+            doubt = doubt_row(row, tenant=tenant.id, fingerprint=fingerprint, now_ms=now_ms, max_age_s=max_age_s)
             if doubt is not None:
                 continue
             try:

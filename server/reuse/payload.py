@@ -72,9 +72,7 @@ def unseal_payload(sealed: bytes, *, key: DataKey, tenant: TenantId, entry: Entr
     )
 
 
-def seal_vector(
-    vector: Int8Matrix, *, key: DataKey, tenant: TenantId, entry: EntryId, random: RandomSource
-) -> bytes:
+def seal_vector(vector: Int8Matrix, *, key: DataKey, tenant: TenantId, entry: EntryId, random: RandomSource) -> bytes:
     """Seal an int8 vector of shape (dimension,)."""
     return seal(key, _context(tenant, entry, VECTOR_FIELD), vector.tobytes(), random=random)
 

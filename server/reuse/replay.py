@@ -36,9 +36,7 @@ def replay_whole(response: JsonObject, *, identifier: str, created_s: int) -> Js
     return {**response, "id": identifier, "created": created_s}
 
 
-def replay_chunks(
-    response: JsonObject, *, identifier: str, created_s: int, with_usage: bool
-) -> Iterator[JsonObject]:
+def replay_chunks(response: JsonObject, *, identifier: str, created_s: int, with_usage: bool) -> Iterator[JsonObject]:
     """Yield `chat.completion.chunk` objects that add up to *response* again, in the order of OpenAI's streams."""
     frame = {
         **{name: value for name, value in response.items() if name not in ("choices", "usage")},

@@ -20,9 +20,7 @@ class Doubt:
 Verdict: TypeAlias = Doubt | None
 
 
-def doubt_row(
-    row: StoredEntry, *, tenant: TenantId, fingerprint: bytes, now_ms: int, max_age_s: int | None
-) -> Verdict:
+def doubt_row(row: StoredEntry, *, tenant: TenantId, fingerprint: bytes, now_ms: int, max_age_s: int | None) -> Verdict:
     """Return the first reason against *row*, before it is opened: tenant, state, partition, age, model version."""
     if row.tenant_id != tenant:
         return Doubt("foreign_row", quarantine=False)

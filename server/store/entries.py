@@ -197,9 +197,7 @@ class EntryRepository(TenantRepository):
 
     def totals(self) -> tuple[int, int]:
         """Return how many entries the tenant holds and their bytes."""
-        row = self._run(
-            scoped_select(entries, func.count(), func.coalesce(func.sum(entries.c.size_bytes), 0))
-        ).one()
+        row = self._run(scoped_select(entries, func.count(), func.coalesce(func.sum(entries.c.size_bytes), 0))).one()
         return int(row[0]), int(row[1])
 
     def load_eviction_candidates(self, limit: int) -> list[tuple[EntryId, int, int, int, int, int]]:

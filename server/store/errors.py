@@ -1,11 +1,11 @@
 """Errors of the store.
 
-    crypto.errors.Error
-    └── StoreError
-        ├── StoreBusy           the queue of writes is full, or the database stayed locked
-        ├── StoreUnavailable    the database does not answer; nothing was acknowledged
-        ├── Conflict            the row is there already
-        └── NotFound            no such row for this tenant
+crypto.errors.Error
+└── StoreError
+    ├── StoreBusy           the queue of writes is full, or the database stayed locked
+    ├── StoreUnavailable    the database does not answer; nothing was acknowledged
+    ├── Conflict            the row is there already
+    └── NotFound            no such row for this tenant
 """
 
 from __future__ import annotations

@@ -35,9 +35,7 @@ def load_feed(connection: Connection, *, after: int) -> list[FeedRow]:
     return [FeedRow(*row) for row in connection.execute(_FEED_AFTER, {"seq": after})]
 
 
-def add_notice(
-    connection: Connection, tenant: TenantId, operation: Literal["refresh", "drop"], *, at_ms: int
-) -> None:
+def add_notice(connection: Connection, tenant: TenantId, operation: Literal["refresh", "drop"], *, at_ms: int) -> None:
     """Tell every process that *tenant*'s policy, quota or keys changed (`refresh`), or that all of it went (`drop`)."""
     connection.execute(
         insert(feed),

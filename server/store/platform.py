@@ -71,9 +71,7 @@ class PlatformRepository:
 
     def get_tenant(self, tenant: TenantId) -> TenantRecord:
         """Return one tenant; raises `NotFound`."""
-        row = self._connection.execute(
-            select(*_columns(tenants, TenantRecord)).where(tenants.c.id == tenant)
-        ).first()
+        row = self._connection.execute(select(*_columns(tenants, TenantRecord)).where(tenants.c.id == tenant)).first()
         if row is None:
             raise NotFound("there is no such tenant")
         return TenantRecord(*row)

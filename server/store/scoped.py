@@ -56,4 +56,3 @@ class TenantRepository:
         filled = [{**row, TENANT: self._tenant} for row in rows]
         if filled:
             self._connection.execute(statement, filled)
-

@@ -44,7 +44,9 @@ class PolicyRepository(TenantRepository):
         """Add the next version; with *expected_version* only if that is still the newest (else `Conflict`)."""
         newest = self._run(scoped_select(policies, func.coalesce(func.max(policies.c.version), 0))).scalar_one()
         if expected_version is not None and newest != expected_version:
-            raise Conflict(f"the policy is at version {newest}, not {expected_version}; read it again and repeat the change")
+            raise Conflict(
+                f"the policy is at version {newest}, not {expected_version}; read it again and repeat the change"
+            )
         record = PolicyRecord(newest + 1, document, digest, at_ms, created_by)
         self._run(scoped_insert(policies), asdict(record))
         return record
@@ -111,9 +113,9 @@ class DataKeyRepository(TenantRepository):
 
     def list_all(self) -> list[WrappedDataKey]:
         """Return every epoch's wrapped key, oldest first."""
-        statement = scoped_select(
-            data_keys, data_keys.c.epoch, data_keys.c.wrapped, data_keys.c.kek_id
-        ).order_by(data_keys.c.epoch)
+        statement = scoped_select(data_keys, data_keys.c.epoch, data_keys.c.wrapped, data_keys.c.kek_id).order_by(
+            data_keys.c.epoch
+        )
         return [WrappedDataKey(self._tenant, *row) for row in self._run(statement)]
 
     def newest_created_at_ms(self) -> int | None:
