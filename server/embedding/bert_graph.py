@@ -1,11 +1,14 @@
-"""A BERT encoder as an ONNX graph, built straight from its configuration and tensors.
+"""A BERT encoder as an ONNX graph, built straight from its configuration and tensors; no exporter and no torch.
 
-No exporter and no torch: each layer is six nodes, four of them operators that ONNX Runtime fuses by hand for CPUs
-(`com.microsoft`: Attention, SkipLayerNormalization, BiasGelu, EmbedLayerNormalization). Inputs: `ids` int32
-(rows, width), `lengths` int32 (rows,), `pool` float32 (rows, 1, width), the weight of each token in its row's vector,
-so that mean and cls pooling are one graph. Output: `pooled` float32 (rows, hidden).
+Only standard operators (opset 20), chosen by measurement (docs/reference/embedder.md): states are kept as a matrix of
+(rows x width, hidden), so that every dense layer is one `Gemm` with its bias; ONNX Runtime's fused Attention and
+SkipLayerNormalization were slower on CPUs than the plain operators. Inputs, `rows` texts of `width` tokens each:
 
-Source: Devlin et al. 2019; tensor names as in Hugging Face's BertModel.
+    ids   int32    (rows, width)
+    mask  float32  (rows, 1, 1, width)   added to attention scores: 0, or `MASKED` at padding
+    pool  float32  (rows, 1, width)      each token's weight in its row's vector: mean and cls pooling are one graph
+
+Output: `pooled` float32 (rows, hidden). Source: Devlin et al. 2019; tensor names as in Hugging Face's BertModel.
 """
 
 from __future__ import annotations
@@ -27,10 +30,9 @@ Array = npt.NDArray[Any]
 
 #: The one initializer that is not in the graph's bytes: it is only looked up in, so it need not be copied.
 WORD_TABLE: Final = "word_table"
-_FUSED: Final = "com.microsoft"
-_STANDARD: Final = ("MatMul", "Squeeze")
+#: Far below any score, so that its share after the softmax is exactly zero in single precision.
+MASKED: Final = -1e9
 _LAYERS_MAX: Final = 128
-_PROJECTIONS: Final = ("query", "key", "value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,10 @@ class BertTensors:
 
 
 def build_graph(shape: BertShape, weights: Tensors) -> tuple[ModelProto, npt.NDArray[np.float32]]:
-    """Return the model and its word table, to be given to the session as the initializer `WORD_TABLE`."""
+    """Return the model and its word table, to be given to the session as the initializer `WORD_TABLE`.
+
+    Raises `ModelFilesError` for a tensor that is missing or has another shape than *shape* says.
+    """
     from onnx import TensorProto, helper
 
     tensors = BertTensors(weights)
@@ -102,69 +107,89 @@ def build_graph(shape: BertShape, weights: Tensors) -> tuple[ModelProto, npt.NDA
     graph.keep_outside(WORD_TABLE, word_table)
     state = _add_embeddings(graph, shape, tensors)
     for layer in range(shape.layers):
-        state = _add_layer(graph, shape, tensors, layer, state)
-    summed = graph.add("MatMul", ["pool", state], "summed")
-    graph.add("Squeeze", [summed, graph.constant("pooled_axis", np.array([1], np.int64))], "pooled")
+        state = _add_layer(graph, shape, tensors, f"encoder.layer.{layer}", state)
+    unfolded = graph.add("Reshape", [state, "state_shape"], "unfolded")
+    summed = graph.add("MatMul", ["pool", unfolded], "summed")
+    graph.add("Squeeze", [summed, "one"], "pooled")
     made = helper.make_graph(
         graph.nodes,
         "bert",
         [
             helper.make_tensor_value_info("ids", TensorProto.INT32, ["rows", "width"]),
-            helper.make_tensor_value_info("lengths", TensorProto.INT32, ["rows"]),
+            helper.make_tensor_value_info("mask", TensorProto.FLOAT, ["rows", 1, 1, "width"]),
             helper.make_tensor_value_info("pool", TensorProto.FLOAT, ["rows", 1, "width"]),
         ],
         [helper.make_tensor_value_info("pooled", TensorProto.FLOAT, ["rows", shape.hidden])],
         graph.initializers,
     )
-    operators = [helper.make_opsetid("", 18), helper.make_opsetid(_FUSED, 1)]
-    return helper.make_model(made, opset_imports=operators, ir_version=9), word_table
+    return helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=9), word_table
 
 
 def _add_embeddings(graph: _Graph, shape: BertShape, tensors: BertTensors) -> str:
+    for name, value in (("zero", 0), ("one", 1), ("two", 2), ("hidden", shape.hidden)):
+        graph.constant(name, np.array([value], dtype=np.int64))
+    graph.constant("folded_shape", np.array([-1, shape.hidden], dtype=np.int64))
+    graph.constant("head_shape", np.array([shape.heads, shape.hidden // shape.heads], dtype=np.int64))
+    graph.add("Shape", ["ids"], "ids_shape")
+    graph.add("Concat", ["ids_shape", "hidden"], "state_shape", axis=0)
+    graph.add("Concat", ["ids_shape", "head_shape"], "split_shape", axis=0)
     # Every token of a single text has type 0, so its vector joins the positions' and one addition per token is saved.
     types = tensors.get("embeddings.token_type_embeddings.weight", shape.types, shape.hidden)
     positions = tensors.get("embeddings.position_embeddings.weight", shape.positions, shape.hidden) + types[0]
-    inputs = ["ids", "", WORD_TABLE, graph.constant("positions", positions), ""]
-    inputs += _norm(graph, tensors, "embeddings.LayerNorm", shape)
-    # Its second output would describe a mask; nothing reads it, but the operator declares it.
-    return graph.add("EmbedLayerNormalization", inputs, "state_0", "unused_mask", epsilon=shape.norm_epsilon)
+    words = graph.add("Gather", [WORD_TABLE, "ids"], "words", axis=0)
+    width = graph.add("Slice", ["ids_shape", "one", "two"], "width")
+    places = graph.add("Slice", [graph.constant("positions", positions), "zero", width, "zero"], "places")
+    placed = graph.add("Add", [words, places], "placed_words")
+    folded = graph.add("Reshape", [placed, "folded_shape"], "folded_words")
+    return _add_norm(graph, shape, tensors, "embeddings.LayerNorm", folded)
 
 
-def _add_layer(graph: _Graph, shape: BertShape, tensors: BertTensors, layer: int, state: str) -> str:
-    prefix = f"encoder.layer.{layer}."
-    own = "attention.self."
+def _add_layer(graph: _Graph, shape: BertShape, tensors: BertTensors, name: str, state: str) -> str:
     hidden, inner = shape.hidden, shape.inner
-    stacked = np.concatenate([tensors.get(f"{prefix}{own}{each}.weight", hidden, hidden) for each in _PROJECTIONS])
-    biases = np.concatenate([tensors.get(f"{prefix}{own}{each}.bias", hidden) for each in _PROJECTIONS])
-    attended = graph.add(
-        "Attention",
-        [state, graph.constant(f"{prefix}qkv", stacked.T), graph.constant(f"{prefix}qkv_bias", biases), "lengths"],
-        f"{prefix}attended",
-        num_heads=shape.heads,
-    )
-    mixed = _add_residual(graph, shape, tensors, f"{prefix}attention.output", attended, hidden, state)
-    weight = tensors.get(f"{prefix}intermediate.dense.weight", inner, hidden)
-    bias = tensors.get(f"{prefix}intermediate.dense.bias", inner)
-    widened = graph.add("MatMul", [mixed, graph.constant(f"{prefix}widen", weight.T)], f"{prefix}widened")
-    bent = graph.add("BiasGelu", [widened, graph.constant(f"{prefix}widen_bias", bias)], f"{prefix}bent")
-    return _add_residual(graph, shape, tensors, f"{prefix}output", bent, inner, mixed)
+    attended = _add_attention(graph, shape, tensors, f"{name}.attention.self", state)
+    mixed = _add_dense(graph, tensors, f"{name}.attention.output.dense", attended, (hidden, hidden))
+    summed = graph.add("Add", [mixed, state], f"{name}.attention.sum")
+    middle = _add_norm(graph, shape, tensors, f"{name}.attention.output.LayerNorm", summed)
+    widened = _add_dense(graph, tensors, f"{name}.intermediate.dense", middle, (inner, hidden))
+    bent = graph.add("Gelu", [widened], f"{name}.gelu")
+    narrowed = _add_dense(graph, tensors, f"{name}.output.dense", bent, (hidden, inner))
+    summed = graph.add("Add", [narrowed, middle], f"{name}.sum")
+    return _add_norm(graph, shape, tensors, f"{name}.output.LayerNorm", summed)
 
 
-def _add_residual(
-    graph: _Graph, shape: BertShape, tensors: BertTensors, name: str, source: str, width: int, skipped: str
+def _add_attention(graph: _Graph, shape: BertShape, tensors: BertTensors, name: str, state: str) -> str:
+    # Scores are divided by the root of the head's width; doing that to the weights once leaves nothing to do per text.
+    scales = {"query": (shape.hidden // shape.heads) ** -0.5, "key": 1.0, "value": 1.0}
+    order = {"query": [0, 2, 1, 3], "key": [0, 2, 3, 1], "value": [0, 2, 1, 3]}
+    heads = {}
+    for part, scale in scales.items():
+        dense = _add_dense(graph, tensors, f"{name}.{part}", state, (shape.hidden, shape.hidden), scale=scale)
+        split = graph.add("Reshape", [dense, "split_shape"], f"{name}.{part}.split")
+        heads[part] = graph.add("Transpose", [split], f"{name}.{part}.heads", perm=order[part])
+    scores = graph.add("MatMul", [heads["query"], heads["key"]], f"{name}.scores")
+    masked = graph.add("Add", [scores, "mask"], f"{name}.masked")
+    shares = graph.add("Softmax", [masked], f"{name}.shares", axis=-1)
+    context = graph.add("MatMul", [shares, heads["value"]], f"{name}.context")
+    joined = graph.add("Transpose", [context], f"{name}.joined", perm=[0, 2, 1, 3])
+    return graph.add("Reshape", [joined, "folded_shape"], f"{name}.folded")
+
+
+def _add_dense(
+    graph: _Graph, tensors: BertTensors, name: str, source: str, size: tuple[int, int], *, scale: float = 1.0
 ) -> str:
-    """Dense layer, its bias, the sum with what was skipped, and the normalisation: two nodes."""
-    weight = tensors.get(f"{name}.dense.weight", shape.hidden, width)
-    bias = tensors.get(f"{name}.dense.bias", shape.hidden)
-    dense = graph.add("MatMul", [source, graph.constant(f"{name}.weight", weight.T)], f"{name}.dense")
-    inputs = [dense, skipped, *_norm(graph, tensors, f"{name}.LayerNorm", shape), graph.constant(f"{name}.bias", bias)]
-    return graph.add("SkipLayerNormalization", inputs, f"{name}.state", epsilon=shape.norm_epsilon)
+    """Multiply by the transposed weight of shape *size* and add the bias, both times *scale*."""
+    factor = np.float32(scale)
+    weight = graph.constant(f"{name}.weight", tensors.get(f"{name}.weight", *size).T * factor)
+    bias = graph.constant(f"{name}.bias", tensors.get(f"{name}.bias", size[0]) * factor)
+    return graph.add("Gemm", [source, weight, bias], name)
 
 
-def _norm(graph: _Graph, tensors: BertTensors, name: str, shape: BertShape) -> list[str]:
-    return [
+def _add_norm(graph: _Graph, shape: BertShape, tensors: BertTensors, name: str, source: str) -> str:
+    inputs = [source]
+    inputs += [
         graph.constant(f"{name}.{part}", tensors.get(f"{name}.{part}", shape.hidden)) for part in ("weight", "bias")
     ]
+    return graph.add("LayerNormalization", inputs, name, axis=-1, epsilon=shape.norm_epsilon)
 
 
 class _Graph:
@@ -174,13 +199,12 @@ class _Graph:
         self.nodes: list[NodeProto] = []
         self.initializers: list[TensorProto] = []
 
-    def add(self, operator: str, inputs: list[str], *outputs: str, **attributes: float) -> str:
-        """Append a node and return the name of its first output."""
+    def add(self, operator: str, inputs: list[str], output: str, **attributes: float | list[int]) -> str:
+        """Append a node and return the name of its output."""
         from onnx import helper
 
-        domain = "" if operator in _STANDARD else _FUSED
-        self.nodes.append(helper.make_node(operator, inputs, list(outputs), domain=domain, **attributes))
-        return outputs[0]
+        self.nodes.append(helper.make_node(operator, inputs, [output], **attributes))
+        return output
 
     def constant(self, name: str, value: Array) -> str:
         """Put *value* into the graph's own bytes and return *name*."""

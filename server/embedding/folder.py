@@ -135,7 +135,7 @@ def _find_tokens_max(folder: Path, options: dict[str, JsonValue], config: dict[s
     stated = next((limit for limit in limits if isinstance(limit, int) and 2 < limit <= TOKENS_MAX), None)
     if stated is None:
         raise ModelFilesError(
-            f"{folder} states no usable token limit: set `max_seq_length` in sentence_bert_config.json, 3 to {TOKENS_MAX}"
+            f"{folder} states no usable token limit: put `max_seq_length` (3..{TOKENS_MAX}) into sentence_bert_config.json"
         )
     positions = config.get("max_position_embeddings")
     if isinstance(positions, int) and stated > positions:

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from server.embedding.bert_graph import WORD_TABLE, build_graph, is_bert, read_shape
+from server.embedding.bert_graph import MASKED, WORD_TABLE, build_graph, is_bert, read_shape
 from server.embedding.errors import ModelFilesError, VectorError
 from server.embedding.folder import Pooling, SentenceModel
 from server.embedding.local_embedder import LocalEmbedder
@@ -43,7 +43,8 @@ class OnnxForward:
 
     def __call__(self, ids: Int32Matrix, lengths: Int32Vector) -> npt.NDArray[np.float32]:
         """Return pooled rows, see `ForwardPass`. Raises `VectorError` if the run fails."""
-        inputs = {"ids": ids, "lengths": lengths, "pool": pool_weights(self._pooling, lengths, ids.shape[1])}
+        counted = np.arange(ids.shape[1]) < lengths[:, None]
+        inputs = {"ids": ids, "mask": mask_scores(counted), "pool": pool_weights(self._pooling, counted)}
         try:
             pooled: npt.NDArray[np.float32] = self._session.run(self._outputs, inputs)[0]
         except Exception as error:  # the runtime's errors share no narrower class
@@ -51,10 +52,15 @@ class OnnxForward:
         return pooled
 
 
-def pool_weights(pooling: Pooling, lengths: Int32Vector, width: int) -> npt.NDArray[np.float32]:
+def mask_scores(counted: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    """Return what is added to attention scores, shape (rows, 1, 1, width), for *counted* of shape (rows, width)."""
+    return np.where(counted, np.float32(0), np.float32(MASKED))[:, None, None, :]
+
+
+def pool_weights(pooling: Pooling, counted: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
     """Return each token's weight in its row's vector, shape (rows, 1, width); padding has none."""
-    place = np.arange(width)
-    counted = place < lengths[:, None] if pooling == "mean" else np.broadcast_to(place == 0, (len(lengths), width))
+    if pooling == "cls":
+        counted = np.arange(counted.shape[1]) == np.zeros((len(counted), 1))
     weights: npt.NDArray[np.float32] = (counted / counted.sum(axis=1, keepdims=True)).astype(np.float32)
     return weights[:, None, :]
 
