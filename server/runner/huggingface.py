@@ -38,15 +38,7 @@ def load_huggingface_engine(
     import transformers
 
     files = hash_folder(folder)
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, use_fast=True
-        )
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=dtype
-        )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        raise ModelFolderError(f"{folder} is not a model that transformers can load: {_first_line(error)}") from error
+    tokenizer, model = _read_folder(folder, dtype)
     model = model.to(torch.device(device)).eval()
     # Hashed before and unchanged after: the digests are those of the bytes that were loaded.
     refuse_changed(folder, files)
@@ -70,6 +62,31 @@ def load_huggingface_engine(
         plain_template=PLAIN_TEMPLATE,
     )
     return HuggingFaceEngine(name, manifest, model, tokenizer, random_source)
+
+
+def _read_folder(folder: Path, dtype: str) -> tuple[Any, Any]:
+    import safetensors
+    import transformers
+
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, use_fast=True
+        )
+        model, found = transformers.AutoModelForCausalLM.from_pretrained(
+            folder,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype=dtype,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, safetensors.SafetensorError) as error:
+        raise ModelFolderError(f"{folder} is not a model that transformers can load: {_first_line(error)}") from error
+    # transformers draws weights that it does not find at random and goes on: a model that no manifest describes.
+    missing = sorted(map(str, [*found["missing_keys"], *found["mismatched_keys"]]))
+    if missing:
+        raise ModelFolderError(f"the weights in {folder} lack {len(missing)} tensors, the first being {missing[0]}")
+    return tokenizer, model
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,18 +66,19 @@ def _list_names(folder: Path) -> list[str]:
     pending = [(folder, "")]
     while pending:
         here, prefix = pending.pop()
-        for entry in os.scandir(here):
-            if entry.name.startswith("."):
-                continue
-            name = prefix + entry.name
-            if entry.is_symlink():
-                raise ModelFolderError(f"{name} in {folder} is a link; copy the file itself there")
-            if entry.is_dir(follow_symlinks=False):
-                if name.count("/") + 1 > DEPTH_MAX:
-                    raise ModelFolderError(f"{folder} nests deeper than {DEPTH_MAX} folders")
-                pending.append((here / entry.name, name + "/"))
-            elif Path(entry.name).suffix in SUFFIXES:
-                names.append(_safe_name(name, folder))
+        with os.scandir(here) as entries:
+            for entry in entries:
+                name = prefix + entry.name
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_symlink():
+                    raise ModelFolderError(f"{name} in {folder} is a link; copy the file itself there")
+                if entry.is_dir(follow_symlinks=False):
+                    if name.count("/") + 1 > DEPTH_MAX:
+                        raise ModelFolderError(f"{folder} nests deeper than {DEPTH_MAX} folders")
+                    pending.append((here / entry.name, name + "/"))
+                elif Path(entry.name).suffix in SUFFIXES:
+                    names.append(_safe_name(name, folder))
         if len(names) > RESOURCES_MAX:
             raise ModelFolderError(f"{folder} holds more than {RESOURCES_MAX} files")
     return names
