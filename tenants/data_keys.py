@@ -14,7 +14,7 @@ from typing import Final
 
 from crypto.canonical import encode_fields
 from tenants.derivation import derive_bytes
-from tenants.errors import SealedError, UnsealError
+from tenants.errors import UnsealError
 from tenants.identifiers import TenantId
 from tenants.key_providers import KeyProvider, rewrap
 from tenants.randomness import RandomSource, draw
@@ -135,6 +135,4 @@ class DataKeyRing:
         found = next((record for record in records if record.epoch == wanted), None)
         if found is None:
             raise UnsealError(f"the data key of epoch {wanted} was destroyed; what it sealed is gone")
-        if found.tenant != tenant:
-            raise SealedError("a data key of another tenant was loaded; nothing is opened with it")
         return DataKey(wanted, self._provider.unwrap(found.wrapped, tenant=tenant, epoch=wanted))

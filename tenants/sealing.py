@@ -9,10 +9,12 @@ Sealed value, format `hitproof/sealed/v1`:
         37     32  key commitment
         69    n+16  AES-256-GCM ciphertext and tag; the nonce is zero because the key is used once
 
-    key ‖ commitment = HKDF-SHA256(data key, salt, info)                                            (RFC 5869, 64 bytes)
-    info             = fields("hitproof/entry-key/v1", tenant, entry, field, schema version)
-    associated data  = fields("hitproof/entry-aad/v1", tenant, entry, field, schema version, epoch, commitment)
-    salt             = HMAC-SHA256(data key, fields("hitproof/entry-salt/v1", 32 random bytes, info, plaintext))
+    place            = fields("hitproof/entry-place/v1", tenant, entry, field, schema version)
+    key ‖ commitment = HKDF-SHA256(data key, salt, place)                                      (RFC 5869, 64 bytes)
+    associated data  = fields("hitproof/entry-aad/v1", place, epoch, commitment)
+    salt             = HMAC-SHA256(data key, fields("hitproof/entry-salt/v1", 32 random bytes, place, plaintext))
+
+`fields` is `crypto.canonical.encode_fields`: every part stands behind its length.
 
 The commitment is there because GCM does not commit to its key: without it, one ciphertext can be made to open under two
 tenants' keys. The salt is random and depends on the plaintext as well, so that even a source of randomness that repeats
@@ -96,12 +98,11 @@ def seal(key: DataKey, context: SealContext, plaintext: bytes, *, random: Random
     if len(plaintext) > PLAINTEXT_BYTES_MAX:
         raise EncodingError(f"a sealed value has at most {PLAINTEXT_BYTES_MAX} bytes, not {len(plaintext)}; split it")
     place = _encode(context)
-    info = encode_fields("hitproof/entry-key/v1", *place)
     drawn = draw(random, SALT_BYTES)
-    salt = hmac.digest(key.secret, encode_fields("hitproof/entry-salt/v1", drawn, info, plaintext), "sha256")
-    entry_key, commitment = _derive(key, salt, info)
+    salt = hmac.digest(key.secret, encode_fields("hitproof/entry-salt/v1", drawn, place, plaintext), "sha256")
+    entry_key, commitment = _derive(key, salt, place)
     epoch = key.epoch.to_bytes(4, "big")
-    associated = encode_fields("hitproof/entry-aad/v1", *place, epoch, commitment)
+    associated = encode_fields("hitproof/entry-aad/v1", place, epoch, commitment)
     return b"".join((_PREFIX, epoch, salt, commitment, AESGCM(entry_key).encrypt(_NONCE, plaintext, associated)))
 
 
@@ -111,14 +112,12 @@ def unseal(key: DataKey, context: SealContext, sealed: bytes) -> bytes:
         raise UnsealError(_REFUSED)
     place = _encode(context)
     commitment = sealed[_COMMITMENT_START:HEADER_BYTES]
-    entry_key, expected = _derive(
-        key, sealed[_SALT_START:_COMMITMENT_START], encode_fields("hitproof/entry-key/v1", *place)
-    )
+    entry_key, expected = _derive(key, sealed[_SALT_START:_COMMITMENT_START], place)
     if not hmac.compare_digest(commitment, expected):
         raise UnsealError(_REFUSED)
-    associated = encode_fields("hitproof/entry-aad/v1", *place, sealed[1:_SALT_START], commitment)
+    associated = encode_fields("hitproof/entry-aad/v1", place, sealed[1:_SALT_START], commitment)
     try:
-        return AESGCM(entry_key).decrypt(_NONCE, sealed[HEADER_BYTES:], associated)
+        return AESGCM(entry_key).decrypt(_NONCE, memoryview(sealed)[HEADER_BYTES:], associated)
     except InvalidTag:
         raise UnsealError(_REFUSED) from None
 
@@ -130,13 +129,14 @@ def sealed_epoch(sealed: bytes) -> int:
     return int.from_bytes(sealed[1:_SALT_START], "big")
 
 
-def _derive(key: DataKey, salt: bytes, info: bytes) -> tuple[bytes, bytes]:
-    derived = derive_bytes(key.secret, salt=salt, info=info, length=KEY_BYTES + COMMITMENT_BYTES)
+def _derive(key: DataKey, salt: bytes, place: bytes) -> tuple[bytes, bytes]:
+    derived = derive_bytes(key.secret, salt=salt, info=place, length=KEY_BYTES + COMMITMENT_BYTES)
     return derived[:KEY_BYTES], derived[KEY_BYTES:]
 
 
-def _encode(context: SealContext) -> tuple[bytes, bytes, bytes, bytes]:
-    return (
+def _encode(context: SealContext) -> bytes:
+    return encode_fields(
+        "hitproof/entry-place/v1",
         context.tenant.encode("utf-8"),
         context.entry.to_bytes(8, "big"),
         context.field.encode("utf-8"),

@@ -23,9 +23,8 @@ _WRAPPED: Final = struct.Struct(">B8s32s16s32s")
 
 def seal_reference(key: DataKey, context: SealContext, plaintext: bytes, *, drawn: bytes) -> bytes:
     """Seal as `sealing.seal` does when its source gives the 32 bytes *drawn*."""
-    info = _join("hitproof/entry-key/v1", *_place(context))
-    salt = _hmac(key.secret, _join("hitproof/entry-salt/v1", drawn, info, plaintext))
-    entry_key, commitment = HKDF(key.secret, 32, salt, SHA256, 2, info)
+    salt = _hmac(key.secret, _join("hitproof/entry-salt/v1", drawn, _place(context), plaintext))
+    entry_key, commitment = HKDF(key.secret, 32, salt, SHA256, 2, _place(context))
     ciphertext, tag = _gcm(entry_key, context, key.epoch, commitment).encrypt_and_digest(plaintext)
     return _HEADER.pack(1, key.epoch, salt, commitment) + bytes(ciphertext) + bytes(tag)
 
@@ -35,7 +34,7 @@ def unseal_reference(key: DataKey, context: SealContext, sealed: bytes) -> bytes
     if len(sealed) < _HEADER.size + 16:
         raise UnsealError("too short")
     version, epoch, salt, commitment = _HEADER.unpack_from(sealed)
-    entry_key, expected = HKDF(key.secret, 32, salt, SHA256, 2, _join("hitproof/entry-key/v1", *_place(context)))
+    entry_key, expected = HKDF(key.secret, 32, salt, SHA256, 2, _place(context))
     if (version, epoch, commitment) != (1, key.epoch, expected):
         raise UnsealError("another version, epoch or key")
     cipher = _gcm(entry_key, context, epoch, commitment)
@@ -73,17 +72,18 @@ def _wrapping(kek: bytes, tenant: str, epoch: int) -> tuple[bytes, bytes, bytes]
 
 def _gcm(entry_key: bytes, context: SealContext, epoch: int, commitment: bytes):  # type: ignore[no-untyped-def]
     cipher = AES.new(entry_key, AES.MODE_GCM, nonce=bytes(12), mac_len=16)
-    cipher.update(_join("hitproof/entry-aad/v1", *_place(context), struct.pack(">I", epoch), commitment))
+    cipher.update(_join("hitproof/entry-aad/v1", _place(context), struct.pack(">I", epoch), commitment))
     return cipher
 
 
-def _place(context: SealContext) -> list[bytes]:
-    return [
+def _place(context: SealContext) -> bytes:
+    return _join(
+        "hitproof/entry-place/v1",
         context.tenant.encode(),
         struct.pack(">Q", context.entry),
         context.field.encode(),
         struct.pack(">I", context.schema_version),
-    ]
+    )
 
 
 def _join(domain: str, *fields: bytes) -> bytes:

@@ -167,7 +167,7 @@ def test_a_destroyed_epoch_is_gone() -> None:
 def test_a_row_of_another_tenant_is_refused() -> None:
     store = make_store(A, B)
     store.rows[A] = store.rows[B]
-    with pytest.raises(SealedError, match="another tenant"):
+    with pytest.raises(SealedError, match="moved to another tenant"):
         make_ring(store).current(A)
 
 
