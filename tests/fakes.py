@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import json
 import random as chance
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -240,6 +241,7 @@ class Options:
     embedder: WordEmbedder | None = None
     upstream: FakeUpstream | None = None
     provider: KeyProvider | None = None
+    random: SeededRandom | None = None
     raise_app_exceptions: bool = True
 
 
@@ -247,7 +249,8 @@ class Options:
 async def fake_gateway(folder: Path, options: Options | None = None) -> AsyncIterator[FakeGateway]:
     """Run a gateway on *folder* with fakes behind every port; tenants are made on the first run and found again."""
     options = options or Options()
-    clock, random = options.clock or FakeClock(), SeededRandom(options.seed)
+    clock = options.clock or FakeClock()
+    random = options.random or SeededRandom(options.seed)
     upstream, embedder = options.upstream or FakeUpstream(), options.embedder or WordEmbedder()
     settings = load_settings(environ={}, overrides={"data": folder, "sweep_interval_s": 3600, **options.settings})
     data = DataFolder(folder)
@@ -255,7 +258,18 @@ async def fake_gateway(folder: Path, options: Options | None = None) -> AsyncIte
     if options.provider is None and not data.key_file.exists():
         create_key_file(data.key_file, random)
     provider = options.provider or FileKeyProvider(data.key_file)
-    tenants, platform_key = _set_up(settings, provider, options, clock, random)
+    found = folder / "tenants.json"
+    if found.exists():
+        kept = json.loads(found.read_text())
+        tenants, platform_key = [Tenant(TenantId(name), key) for name, key in kept["tenants"]], kept["platform"]
+        if options.random is None:
+            # Chance must not repeat after a restart, or a new entry would get an old one's id.
+            random = SeededRandom(options.seed + kept["starts"] * 1_000_003)
+        found.write_text(json.dumps({**kept, "starts": kept["starts"] + 1}))
+    else:
+        tenants, platform_key = _set_up(settings, provider, options, clock, random)
+        kept = {"tenants": [[tenant.id, tenant.key] for tenant in tenants], "platform": platform_key, "starts": 1}
+        found.write_text(json.dumps(kept))
     outside = Outside(
         key_provider=provider,
         pepper=PEPPER,
