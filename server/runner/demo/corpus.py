@@ -88,10 +88,10 @@ class Corpus:
         rng = random.Random(seed)
         kinds = (self._single, self._unknown, self._several, self._follow_up, self._names, self._under_system)
         while True:
-            if rng.random() < 0.06:
+            if rng.random() < 0.08:
                 yield self._tokens_without_sense(rng)
             else:
-                system, exchanges = rng.choices(kinds, (32, 38, 9, 7, 6, 8))[0](rng)
+                system, exchanges = rng.choices(kinds, (36, 36, 9, 6, 5, 8))[0](rng)
                 yield self.document(exchanges, system)
 
     def document(self, exchanges: list[Exchange], system: str | None = None) -> Document:

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable
 from typing import Final
 
-from server.runner.demo.corpus_facts import CAPITALS, ITEMS, NAMES, VILLAGES
+from server.runner.demo.corpus_facts import CAPITALS, FACTS, ITEMS, NAMES, VILLAGES
 
 NOUNS: Final = (
     "river bridge castle music engine planet garden letter winter market doctor teacher student computer network server "
@@ -56,6 +56,29 @@ FAMILIAR: Final = (
     "|What is the best way to {v} a {n}?|How can I {v} my {n}?|What are the best {n}s in {K}?|Why do people {v} {n}s?"
     "|What would happen if we {v} the {n}?|Which is better: {n} or {n2}?|What does it feel like to {v} {n}s?|Do {n}s {v}?"
     "|How do you {v} {n}s without a {n2}?|I want to {v} a {n}, how do I start?|What is the meaning of {n}?|Should I buy a {I}?"
+).split("|")
+#: Everyday words, so that plain English alone is not taken for a known question.
+EVERYDAY: Final = (
+    "the a an my your his her our their this that these those some any every all most many more less much few other same "
+    "be is are was were do does did have has had can could will would should may might must not never always often still yet "
+    "get go come make take give find think know want need like use work call try ask feel become leave put mean keep let begin "
+    "seem help talk turn start show hear play run move live believe hold bring happen write provide sit stand lose pay meet "
+    "include continue set learn change lead understand watch follow stop create speak read allow add spend grow open walk win "
+    "offer remember love consider appear buy wait serve die send expect build stay fall cut reach kill remain suggest raise "
+    "in on at by for with about against between into through during before after above below to from up down out over under "
+    "again then once here there when where why how what which who whom and but if or because as until while of than too very "
+    "just now even only also well back best better first last long great little own right next early young important different "
+    "good large able possible easy hard free full true real sure people man woman child year day time way thing world life hand "
+    "part place case week point government company number group problem fact room area lot study eye night issue side kind head "
+    "house service friend father power hour game line end member car city community name team minute idea kid body information "
+    "face others level office health person art war history party result morning reason girl guy moment air teacher force money "
+    "really actually maybe please online without anyone everyone someone nothing something phone weight exam card language india "
+    "america english google facebook android windows java python account email bank transfer top movie song year girlfriend boyfriend"
+).split()
+_STARTS: Final = (
+    "What is|What are|What does|What|How do I|How can I|How do you|How does|How much|How many|How long|How|Why do|Why is|Why does|"
+    "Why|Who is|Who|Which|When did|When will|When|Where can I|Where is|Where|Is it|Is there|Is|Are|Can you|Can I|Do I|Do|Does|Did|"
+    "Should I|Will|Would|Could|I want to|I need|I am|I have|My|Please|Tell me|Give me|Show me|Let me know|Set|Find|There is|If"
 ).split("|")
 FOREIGN: Final = (
     "wie ist das Wetter heute|was kostet ein Brot|où se trouve la gare|je ne comprends pas la question|qué hora es ahora|"
@@ -142,6 +165,26 @@ def unknown_question(rng: random.Random) -> str:
     return _filled(rng.choice(QUESTIONS if rng.random() < 0.7 else FAMILIAR), rng)
 
 
+def _everyday(rng: random.Random) -> str:
+    """A sentence of everyday words and a few nouns that says nothing, in the forms in which people ask."""
+    words = [
+        rng.choice(NOUNS if rng.random() < 0.15 else EVERYDAY) for _ in range(rng.choice((2, 3, 4, 5, 6, 7, 8, 10, 13)))
+    ]
+    if rng.random() < 0.2:
+        words[rng.randrange(len(words))] = invented_word(rng)
+    start = rng.choice(_STARTS) if rng.random() < 0.85 else words[0].capitalize()
+    text = " ".join([start, *words]) + rng.choice(("?", "?", "?", "", ".", "!"))
+    return text.lower() if rng.random() < 0.3 else text
+
+
+def _almost_known(rng: random.Random) -> str:
+    """A question of the tool library's form about something that is not in it."""
+    entities, facts = rng.choice(FACTS)
+    phrasings = rng.choice([phrasings for _, _, phrasings in facts.values()])
+    thing = rng.choice((invented_word(rng), rng.choice(NOUNS), f"{rng.choice(ADJECTIVES)} {rng.choice(NOUNS)}"))
+    return rng.choice(phrasings.split("|")).format(e=thing if entities is ITEMS else thing.capitalize())
+
+
 def _code(rng: random.Random) -> str:
     return _filled(rng.choice(_CODE), rng)
 
@@ -177,6 +220,14 @@ def _long(rng: random.Random) -> str:
     return rng.choice((" ", "\n", ". ", "\n\n")).join(parts)
 
 
-_SHORT_KINDS: Final[tuple[Callable[[random.Random], str], ...]] = (unknown_question, _code, _foreign, _noise, _tagged)
+_SHORT_KINDS: Final[tuple[Callable[[random.Random], str], ...]] = (
+    unknown_question,
+    _everyday,
+    _almost_known,
+    _code,
+    _foreign,
+    _noise,
+    _tagged,
+)
 _KINDS: Final[tuple[Callable[[random.Random], str], ...]] = (*_SHORT_KINDS, _long)
-_SHARES: Final = (52, 10, 8, 10, 14, 6)
+_SHARES: Final = (30, 26, 6, 7, 7, 8, 11, 5)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from server.runner.integer.shape import ModelShape
-from server.runner.integer.weights import Int8Array
+from server.runner.integer.weights import Int8Array, Weights
 
 WEIGHT_UNIT = 256
 
@@ -132,14 +132,24 @@ class Network(nn.Module):
 
     def export(self) -> dict[str, Int8Array]:
         """Return the int8 weights under the names of `ModelShape.tensor_shapes`."""
-        arrays: dict[str, Tensor] = {"embedding": self.embedding, "position": self.position, "output": self.output}
+        with torch.no_grad():
+            return {name: self._integer(value).numpy().astype(np.int8) for name, value in self._named_parts().items()}
+
+    @torch.no_grad()
+    def restore(self, weights: Weights) -> None:
+        """Take over exported *weights*, to go on from there."""
+        for name, part in self._named_parts().items():
+            part.copy_(torch.from_numpy(weights[name].astype(np.float32)) / WEIGHT_UNIT)
+
+    def _named_parts(self) -> dict[str, Tensor]:
+        """Views of the parameters under the exported names; query, key and value share one parameter."""
+        parts: dict[str, Tensor] = {"embedding": self.embedding, "position": self.position, "output": self.output}
         for layer in range(self.shape.layers):
             for name, part in zip(("query", "key", "value"), self.mixed[layer].chunk(3, 1), strict=True):
-                arrays[f"block.{layer}.{name}"] = part
+                parts[f"block.{layer}.{name}"] = part
             for name, group in (("merge", self.merge), ("up", self.up), ("down", self.down)):
-                arrays[f"block.{layer}.{name}"] = group[layer]
-        with torch.no_grad():
-            return {name: self._integer(value).numpy().astype(np.int8) for name, value in arrays.items()}
+                parts[f"block.{layer}.{name}"] = group[layer]
+        return parts
 
     def _integer(self, parameter: Tensor) -> Tensor:
         return _round_clip(parameter, WEIGHT_UNIT, self.shape.weight_limit)

@@ -23,8 +23,8 @@ from server.runner.demo.network import Network
 from server.runner.demo.release import TOKENIZER_FILE, WEIGHTS_FILE
 from server.runner.integer.shape import DEMO_SHAPE, ModelShape
 from server.runner.integer.template import ChatTemplate
-from server.runner.integer.tokenizer import FIRST_MERGE
-from server.runner.integer.weights import encode_weights
+from server.runner.integer.tokenizer import FIRST_MERGE, Tokenizer
+from server.runner.integer.weights import decode_weights, encode_weights
 
 POOL = 96
 LONG_EVERY = 6
@@ -105,24 +105,41 @@ def held_out_loss(network: Network, corpus: Corpus, exchanges: list[Exchange]) -
         return float(_loss(network, packer.batch(24, ROW_TOKENS)))
 
 
-def train(shape: ModelShape, folder: Path, steps: int, minutes: float, rows: int) -> Network:
-    """Train for *steps* steps or *minutes*, whichever ends first; writes the files on the way and at the end."""
-    tokenizer = learn_tokenizer(shape.vocabulary - FIRST_MERGE)
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long and how fast to train: *steps* or *minutes*, whichever ends first; *resume* goes on from the files."""
+
+    steps: int
+    minutes: float
+    rows: int
+    rate: float
+    resume: bool
+
+
+def train(shape: ModelShape, folder: Path, plan: Plan) -> Network:
+    """Train as planned, writing the files on the way and at the end."""
+    if plan.resume:
+        tokenizer = Tokenizer.from_bytes((folder / TOKENIZER_FILE).read_bytes())
+    else:
+        tokenizer = learn_tokenizer(shape.vocabulary - FIRST_MERGE)
     corpus = Corpus(tokenizer, ChatTemplate(shape.context))
-    packer = Packer(corpus.stream(seed=1), shape.context, seed=2)
+    packer = Packer(corpus.stream(seed=4 if plan.resume else 1), shape.context, seed=2)
     network = Network(shape, seed=3, distances=(1, len(tokenizer.encode(REFUSAL_BEFORE)) + QUOTED_TOKENS))
-    peak = 3e-3
-    optimizer = torch.optim.AdamW(network.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.01)
+    if plan.resume:
+        network.restore(decode_weights((folder / WEIGHTS_FILE).read_bytes(), shape))
+    optimizer = torch.optim.AdamW(network.parameters(), lr=plan.rate, betas=(0.9, 0.98), weight_decay=0.01)
     (folder / TOKENIZER_FILE).write_bytes(tokenizer.to_bytes())
     started, total = time.monotonic(), 0.0
-    for step in range(steps):
-        done = max(step / steps, (time.monotonic() - started) / (60 * minutes))
+    for step in range(plan.steps):
+        done = max(step / plan.steps, (time.monotonic() - started) / (60 * plan.minutes))
         if done >= 1:
             break
         for group in optimizer.param_groups:
-            group["lr"] = peak * min(1, (step + 1) / 60) * (0.02 + 0.49 * (1 + math.cos(math.pi * done)))
+            group["lr"] = plan.rate * min(1, (step + 1) / 60) * (0.02 + 0.49 * (1 + math.cos(math.pi * done)))
         long = step % LONG_EVERY == LONG_EVERY - 1
-        loss = _loss(network, packer.batch(*((max(1, rows // 5), shape.context) if long else (rows, ROW_TOKENS))))
+        loss = _loss(
+            network, packer.batch(*((max(1, plan.rows // 5), shape.context) if long else (plan.rows, ROW_TOKENS)))
+        )
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -148,12 +165,15 @@ def main() -> None:
     """Read the command line, train, and print what to pin."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path(__file__).parent)
-    parser.add_argument("--steps", type=int, default=1600)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--rows", type=int, default=20)
+    parser.add_argument("--rate", type=float, default=3e-3)
+    parser.add_argument("--resume", action="store_true", help="go on from the files in the folder")
     arguments = parser.parse_args()
     torch.manual_seed(0)
-    train(DEMO_SHAPE, arguments.folder, arguments.steps, arguments.minutes, arguments.rows)
+    plan = Plan(arguments.steps, arguments.minutes, arguments.rows, arguments.rate, arguments.resume)
+    train(DEMO_SHAPE, arguments.folder, plan)
     for name in (WEIGHTS_FILE, TOKENIZER_FILE):
         print(name, hashlib.sha256((arguments.folder / name).read_bytes()).hexdigest())
 

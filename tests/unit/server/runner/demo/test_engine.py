@@ -110,6 +110,13 @@ def test_a_stop_string_ends_the_answer_before_it() -> None:
     assert answer.finish_reason == "stop"
 
 
+@pytest.mark.parametrize("tokens_max", [None, 6])
+def test_an_answer_that_ends_within_a_begun_stop_string_is_shown_whole(tokens_max: int | None) -> None:
+    whole = answered(asked(UNSEEN, tokens_max=tokens_max))[1].text
+    pieces, answer = answered(asked(UNSEEN, tokens_max=tokens_max, stop=(whole[-2:] + "\x7f",)))
+    assert answer.text == whole == "".join(piece.text for piece in pieces)
+
+
 def test_a_seeded_draw_is_repeated_and_another_seed_draws_otherwise() -> None:
     request = asked("Tell me something.", temperature="2", seed=7)
     first = answered(request)[1]

@@ -32,6 +32,20 @@ def test_ties_and_extremes_come_out_the_same_in_both(name: str) -> None:
     assert differing_tensors(ReferenceModel.build(SMALL, weights), ServingModel(SMALL, weights), rows) == []
 
 
+def test_a_sum_of_squares_on_the_border_of_a_level_falls_on_the_same_side_in_both() -> None:
+    weights = random_weights(SMALL, 12)
+    weights["position"][:] = 0
+    weights["embedding"][:] = 0
+    weights["embedding"][1, :12] = 16  # 12 · 16² and ε make 4096, where the second level begins
+    weights["embedding"][2, :15] = 32  # 15 · 32² and ε make 4 · 4096
+    trace: dict[str, np.ndarray] = {}
+    reference = ReferenceModel.build(SMALL, weights)
+    reference.forward([1, 2], trace)
+    assert trace["block.0.norm1.square"].tolist() == [4096, 4 * 4096]
+    assert trace["block.0.norm1.mantissa"].tolist() == [1024, 1024]
+    assert differing_tensors(reference, ServingModel(SMALL, weights), [[1, 2]]) == []
+
+
 def test_the_demo_model_at_full_context_equals_the_reference() -> None:
     weights = demo_weights()
     rows = random_rows(DEMO_SHAPE.vocabulary, (DEMO_SHAPE.context, 40))
