@@ -18,6 +18,7 @@ from server.errors import RequestError
 from server.identifiers import format_entry_id, parse_entry_id
 from server.ports import JsonObject
 from server.reuse.payload import unseal_payload
+from server.reuse.replay import client_response
 from server.reuse.request import ChatRequest, Steering
 from server.store.entries import EntryRepository, Selection
 from server.store.errors import NotFound
@@ -65,7 +66,8 @@ async def put_entry(request: Request) -> Response:
     chat = ChatRequest(
         {"model": body.model, "messages": value["messages"]}, Steering(tags=tuple(body.tags), ttl_s=body.ttl)
     )
-    entry = await state.engine.put(tenant, caller.key_id, chat, body.answer)
+    response = client_response(body.model, body.answer, created_s=state.clock.now_ms() // 1000)
+    entry = await state.engine.put(tenant, caller.key_id, chat, response)
     return _json({"object": "cache.entry", "id": format_entry_id(entry)}, status=201)
 
 
@@ -118,7 +120,8 @@ async def get_entry(request: Request, entry_id: str) -> Response:
     return _json(
         {
             **_summary(summary),
-            "question": payload.question,
+            "messages": payload.messages,
+            "parameters": payload.parameters,
             "response": payload.response,
             "provenance": payload.provenance,
             "receipt": None,

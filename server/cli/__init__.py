@@ -7,7 +7,7 @@ import sys
 import typer
 
 from crypto.errors import Error
-from server.cli import database, quickstart, runner, serve
+from server.cli import cache, database, diagnosis, platform, quickstart, runner, serve
 
 app = typer.Typer(
     name="hitproof",
@@ -19,7 +19,15 @@ app = typer.Typer(
 app.command("quickstart")(quickstart.quickstart)
 app.command("serve")(serve.serve)
 app.command("runner")(runner.runner)
+app.command("doctor")(diagnosis.doctor)
 app.add_typer(database.app, name="db")
+app.add_typer(platform.organisations, name="org")
+app.add_typer(platform.tenants, name="tenant")
+app.add_typer(platform.keys, name="key")
+app.add_typer(platform.upstreams, name="upstream")
+app.add_typer(platform.models, name="model")
+app.add_typer(platform.policies, name="policy")
+app.add_typer(cache.app, name="cache")
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Annotated, Any, TypeAlias
@@ -73,12 +73,12 @@ def locked(settings: Settings) -> Iterator[IO[str]]:
         handle.close()
 
 
-def print_result(value: Mapping[str, Any] | list[Mapping[str, Any]], *, as_json: bool) -> None:
+def print_result(value: Mapping[str, Any] | Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
     """Print *value* as one JSON line, or as lines that a person reads."""
     if as_json:
         print(json.dumps(value), flush=True)
         return
-    rows = value if isinstance(value, list) else [value]
+    rows = [value] if isinstance(value, Mapping) else value
     for row in rows:
         print("  ".join(f"{name}={found}" for name, found in row.items()), flush=True)
 

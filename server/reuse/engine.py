@@ -29,7 +29,7 @@ from server.reuse.near import Near, NearTier
 from server.reuse.outcomes import Bypass, Hit, Miss, Outcome, Refused
 from server.reuse.payload import EntryPayload, provenance_to_json, unseal_payload
 from server.reuse.plan import Plan, plan_reuse
-from server.reuse.replay import client_response, replay_chunks, replay_whole
+from server.reuse.replay import replay_chunks, replay_whole
 from server.reuse.request import ChatRequest
 from server.reuse.storing import Fresh, Storer
 from server.reuse.tenant_directory import TenantContext, TenantDirectory
@@ -122,16 +122,17 @@ class ReuseEngine:
         sight = await self._look(asked, search=True)
         return self._account(asked, sight.outcome, sight), sight.response
 
-    async def put(self, tenant: TenantId, key: KeyId, request: ChatRequest, answer: str) -> EntryId:
-        """Store a client's own *answer* to *request*; it is declared by that client and never leaves its tenant."""
+    async def put(self, tenant: TenantId, key: KeyId, request: ChatRequest, response: JsonObject) -> EntryId:
+        """Store a client's own *response* to *request*; it is declared by that client and never leaves its tenant."""
         asked = await self._ask(tenant, key, request)
         sight = await self._look(asked, search=False)
         model = asked.model.record
-        response = client_response(model.alias, answer, created_s=self._parts.clock.now_ms() // 1000)
         return await self._parts.storer.store(
             asked.tenant,
             Fresh(
                 identity=sight.identity,
+                messages=list(request.messages),
+                parameters=request.material_parameters,
                 response=response,
                 provenance=None,
                 question=None if sight.near is None else sight.near.question,
@@ -320,6 +321,8 @@ class ReuseEngine:
         prompt_tokens, output_tokens, cost_micro = self._parts.accounting.price(asked.model.record, completion.response)
         fresh = Fresh(
             identity=sight.identity if version == asked.model.model_version else self.identify(asked, version),
+            messages=list(asked.request.messages),
+            parameters=asked.request.material_parameters,
             response=completion.response,
             provenance=provenance_to_json(completion.provenance),
             question=None if sight.near is None else sight.near.question,

@@ -165,7 +165,7 @@ class NearTier:
             except TenantError:
                 self._telemetry.degraded.labels("unseal").inc()
                 continue
-            if payload.question is not None and payload.facts is not None and payload.norm_squared is not None:
+            if payload.facts is not None and payload.norm_squared is not None:
                 found[entry] = Found(row, payload, score)
         return found
 

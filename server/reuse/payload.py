@@ -1,7 +1,7 @@
-"""What an entry seals: the question, its facts, the whole response and where it came from.
+"""What an entry seals: the request it answered, the facts of its question, the whole response and where it came from.
 
-Format `hitproof/entry-payload/v1` (docs/formats.md). Fields are only appended; a reader ignores none it does not know:
-an unknown version is an entry that cannot be read, and so a miss.
+Format `hitproof/entry-payload/v1` (docs/formats.md). Evolution rule: fields are only appended; a new meaning is a new
+version, and a version that a release does not know is an entry it cannot read, and so a miss.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ VECTOR_FIELD: Final = "vector"
 
 @dataclass(frozen=True, slots=True)
 class EntryPayload:
-    """The sealed content of one entry; the first three are None where nothing may match it by meaning."""
+    """The sealed content of one entry; *facts* and *norm_squared* are None where nothing may match it by meaning."""
 
-    question: str | None
+    messages: list[JsonObject]
+    parameters: JsonObject
     facts: JsonObject | None
     norm_squared: int | None
     response: JsonObject
@@ -52,7 +53,8 @@ def seal_payload(
     plain = orjson.dumps(
         {
             "version": SCHEMA_VERSION,
-            "question": payload.question,
+            "messages": payload.messages,
+            "parameters": payload.parameters,
             "facts": payload.facts,
             "norm_squared": payload.norm_squared,
             "response": payload.response,
@@ -68,7 +70,12 @@ def unseal_payload(sealed: bytes, *, key: DataKey, tenant: TenantId, entry: Entr
     if plain["version"] != SCHEMA_VERSION:
         raise UnsealError(f"entry payload version {plain['version']} is not known to this release")
     return EntryPayload(
-        plain["question"], plain["facts"], plain["norm_squared"], plain["response"], plain["provenance"]
+        plain["messages"],
+        plain["parameters"],
+        plain["facts"],
+        plain["norm_squared"],
+        plain["response"],
+        plain["provenance"],
     )
 
 

@@ -41,9 +41,9 @@ class ChatRequest:
         return str(self.body["model"])
 
     @property
-    def messages(self) -> Sequence[Mapping[str, Any]]:
+    def messages(self) -> Sequence[JsonObject]:
         """The conversation."""
-        messages: Sequence[Mapping[str, Any]] = self.body["messages"]
+        messages: Sequence[JsonObject] = self.body["messages"]
         return messages
 
     @property
@@ -75,7 +75,7 @@ class ChatRequest:
         return text_of(last) if last.get("role") == "user" else None
 
     @property
-    def context(self) -> Sequence[Mapping[str, Any]]:
+    def context(self) -> Sequence[JsonObject]:
         """Every message before the last."""
         return self.messages[:-1]
 

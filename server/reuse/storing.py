@@ -43,6 +43,8 @@ class Fresh:
     """An answer that may be stored, with everything an entry records about it."""
 
     identity: Identity
+    messages: list[JsonObject]
+    parameters: JsonObject
     response: JsonObject
     provenance: JsonObject | None
     question: Question | None
@@ -100,7 +102,8 @@ class Storer:
         norm_squared = None if question is None else int(norms_squared(question.vector[np.newaxis])[0])
         payload = seal_payload(
             EntryPayload(
-                question=None if question is None else question.text,
+                messages=fresh.messages,
+                parameters=fresh.parameters,
                 facts=None if question is None else question.facts.to_json(),
                 norm_squared=norm_squared,
                 response=fresh.response,

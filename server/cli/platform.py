@@ -1,0 +1,376 @@
+"""`hitproof org|tenant|key|upstream|model|policy`: set things up from the command line, on the data folder itself.
+
+A running gateway notices within seconds: it follows the same store.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy import Connection
+
+from crypto.canonical import parse_json
+from crypto.errors import Error
+from server.cli.context import ACTOR, ConfigOption, DataOption, JsonOption, Opened, opened, print_result, settings_from
+from tenants.identifiers import KeyId, OrganisationId, TenantId
+
+organisations = typer.Typer(help="Organisations: the billing units that own tenants.", no_args_is_help=True)
+tenants = typer.Typer(help="Tenants: isolated customers.", no_args_is_help=True)
+keys = typer.Typer(help="API keys.", no_args_is_help=True)
+upstreams = typer.Typer(help="Where misses are computed.", no_args_is_help=True)
+models = typer.Typer(help="Model aliases and their versions.", no_args_is_help=True)
+policies = typer.Typer(help="What a tenant allows to be reused.", no_args_is_help=True)
+
+
+class NameUnknown(Error):
+    """No organisation or tenant of that name."""
+
+
+def _organisation_id(connection: Connection, name: str) -> OrganisationId:
+    from server.store.platform import PlatformRepository
+
+    found = PlatformRepository(connection).find_organisation(name)
+    if found is None:
+        raise NameUnknown(f"there is no organisation {name!r}; `hitproof org list` shows them")
+    return found.id
+
+
+def _tenant_id(connection: Connection, name: str) -> TenantId:
+    """Find a tenant by id or by `organisation/name`."""
+    from server.store.platform import PlatformRepository
+
+    platform = PlatformRepository(connection)
+    organisation_names = {row.id: row.name for row in platform.list_organisations()}
+    for row in platform.list_tenants():
+        if name in (row.id, f"{organisation_names[row.organisation_id]}/{row.name}"):
+            return row.id
+    raise NameUnknown(f"there is no tenant {name!r}; name it as organisation/tenant, `hitproof tenant list` shows them")
+
+
+TenantArgument = Annotated[str, typer.Argument(help="The tenant, as organisation/name or id.")]
+
+
+@organisations.command("create")
+def create_organisation(
+    name: str, data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """Create an organisation."""
+    from server.setup import create_organisation as create
+
+    with opened(settings_from(data, config)) as store:
+        made = store.database.write_now(
+            lambda c: create(c, name, actor=ACTOR, now_ms=store.clock.now_ms(), random=store.random)
+        )
+        print_result({"id": made.id, "name": made.name}, as_json=as_json)
+
+
+@organisations.command("list")
+def list_organisations(data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List organisations."""
+    from server.store.platform import PlatformRepository
+
+    with opened(settings_from(data, config)) as store:
+        rows = store.database.read_now(lambda c: PlatformRepository(c).list_organisations())
+        print_result([{"id": row.id, "name": row.name} for row in rows], as_json=as_json)
+
+
+@tenants.command("create")
+def create_tenant(
+    organisation: str,
+    name: str,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Create a tenant and its owner's API key, which is shown this once."""
+    from server.setup import create_tenant as create
+    from tenants.quotas import Quota
+
+    with opened(settings_from(data, config)) as store:
+
+        def make(connection: Connection) -> tuple[TenantId, str]:
+            made = create(
+                connection,
+                _organisation_id(connection, organisation),
+                name,
+                quota=Quota(),
+                provider=store.provider,
+                actor=ACTOR,
+                now_ms=store.clock.now_ms(),
+                random=store.random,
+            )
+            return made.id, _mint(connection, store, made.id, role="owner", label="first key", expires_in_s=None)[
+                "api_key"
+            ]
+
+        tenant, text = store.database.write_now(make)
+        print_result({"id": tenant, "organisation": organisation, "name": name, "api_key": text}, as_json=as_json)
+
+
+@tenants.command("list")
+def list_tenants(data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List tenants."""
+    from server.store.platform import PlatformRepository
+
+    with opened(settings_from(data, config)) as store:
+
+        def load(connection: Connection) -> list[dict[str, Any]]:
+            platform = PlatformRepository(connection)
+            names = {row.id: row.name for row in platform.list_organisations()}
+            return [
+                {"id": row.id, "organisation": names[row.organisation_id], "name": row.name, "status": row.status}
+                for row in platform.list_tenants()
+            ]
+
+        print_result(store.database.read_now(load), as_json=as_json)
+
+
+def _set_status(data: Path | None, config: Path | None, tenant: str, status: str, as_json: bool) -> None:
+    from server.setup import set_status
+
+    with opened(settings_from(data, config)) as store:
+        store.database.write_now(
+            lambda c: set_status(c, _tenant_id(c, tenant), status, actor=ACTOR, now_ms=store.clock.now_ms())
+        )
+        print_result({"tenant": tenant, "status": status}, as_json=as_json)
+
+
+@tenants.command("suspend")
+def suspend_tenant(
+    tenant: TenantArgument, data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """Let a tenant's keys open nothing until it is resumed; nothing is lost."""
+    _set_status(data, config, tenant, "suspended", as_json)
+
+
+@tenants.command("resume")
+def resume_tenant(
+    tenant: TenantArgument, data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """Let a suspended tenant's keys work again."""
+    _set_status(data, config, tenant, "active", as_json)
+
+
+@tenants.command("erase")
+def erase_tenant(
+    tenant: TenantArgument,
+    confirm: Annotated[str, typer.Option(help="The tenant again, to confirm.")],
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Destroy a tenant's data keys, entries and lookups. There is no way back."""
+    from server.setup import erase_tenant as erase
+
+    if confirm != tenant:
+        raise NameUnknown(f"to erase {tenant}, repeat with --confirm {tenant}")
+    with opened(settings_from(data, config)) as store:
+        store.database.write_now(lambda c: erase(c, _tenant_id(c, tenant), actor=ACTOR, now_ms=store.clock.now_ms()))
+        print_result({"tenant": tenant, "status": "erased"}, as_json=as_json)
+
+
+def _mint(
+    connection: Connection, store: Opened, tenant: TenantId | None, *, role: str, label: str, expires_in_s: int | None
+) -> dict[str, Any]:
+    from server.setup import create_key as create
+
+    now_ms = store.clock.now_ms()
+    record, text = create(
+        connection,
+        tenant,
+        role=role,
+        scopes=None,
+        label=label,
+        expires_at_ms=None if expires_in_s is None else now_ms + expires_in_s * 1000,
+        pepper=store.pepper,
+        actor=ACTOR,
+        now_ms=now_ms,
+        random=store.random,
+    )
+    return {
+        "key_id": record.key_id,
+        "tenant": tenant,
+        "role": role,
+        "scopes": json.loads(record.scopes),
+        "api_key": text,
+    }
+
+
+@keys.command("create")
+def create_key(
+    tenant: Annotated[str | None, typer.Argument(help="The tenant; none for a platform key.")] = None,
+    role: Annotated[str | None, typer.Option(help="owner, admin, member, billing, auditor, application.")] = None,
+    label: Annotated[str, typer.Option(help="What it is for.")] = "",
+    expires_in_s: Annotated[int | None, typer.Option(min=1, help="Seconds until it ends.")] = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Mint an API key, shown this once. Without a tenant it is a platform operator's."""
+    chosen = role or ("platform-operator" if tenant is None else "application")
+    with opened(settings_from(data, config)) as store:
+        made = store.database.write_now(
+            lambda c: _mint(
+                c,
+                store,
+                None if tenant is None else _tenant_id(c, tenant),
+                role=chosen,
+                label=label,
+                expires_in_s=expires_in_s,
+            )
+        )
+        print_result(made, as_json=as_json)
+
+
+@keys.command("list")
+def list_keys(
+    tenant: TenantArgument, data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """List a tenant's API keys, without the keys."""
+    from server.store.tenancy import KeyRepository
+
+    with opened(settings_from(data, config)) as store:
+        rows = store.database.read_now(lambda c: KeyRepository(c, _tenant_id(c, tenant)).list_all())
+        shown = [
+            {
+                "key_id": row.key_id,
+                "role": row.role,
+                "label": row.label,
+                "created_at_ms": row.created_at_ms,
+                "expires_at_ms": row.expires_at_ms,
+                "revoked_at_ms": row.revoked_at_ms,
+            }
+            for row in rows
+        ]
+        print_result(shown, as_json=as_json)
+
+
+@keys.command("revoke")
+def revoke_key(
+    tenant: TenantArgument,
+    key_id: str,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Revoke an API key."""
+    from server.setup import revoke_key as revoke
+
+    with opened(settings_from(data, config)) as store:
+        store.database.write_now(
+            lambda c: revoke(c, _tenant_id(c, tenant), KeyId(key_id), actor=ACTOR, now_ms=store.clock.now_ms())
+        )
+        print_result({"key_id": key_id, "revoked": True}, as_json=as_json)
+
+
+@upstreams.command("set")
+def set_upstream(
+    name: str,
+    base_url: str,
+    kind: Annotated[str, typer.Option(help="openai or runner.")] = "openai",
+    key: Annotated[str | None, typer.Option(help="Its key, as env:NAME or file:PATH.")] = None,
+    allow_private: Annotated[bool, typer.Option(help="Allow private and loopback addresses, and http.")] = False,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Set up an upstream: any OpenAI-compatible base URL, or a runner."""
+    from server.setup import put_upstream
+    from server.store.records import UpstreamRecord
+    from server.upstream.directory import read_key
+    from server.upstream.endpoint import read_endpoint
+
+    if kind not in ("openai", "runner"):
+        raise NameUnknown("an upstream is of kind openai or runner")
+    read_endpoint(base_url, allow_private=allow_private)
+    read_key(key)
+    with opened(settings_from(data, config)) as store:
+        record = UpstreamRecord(name, kind, base_url, key, allow_private, store.clock.now_ms())
+        store.database.write_now(lambda c: put_upstream(c, record, actor=ACTOR, now_ms=store.clock.now_ms()))
+        print_result({"name": name, "kind": kind, "base_url": base_url}, as_json=as_json)
+
+
+@upstreams.command("list")
+def list_upstreams(data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List upstreams."""
+    from server.store.platform import PlatformRepository
+
+    with opened(settings_from(data, config)) as store:
+        rows = store.database.read_now(lambda c: PlatformRepository(c).list_upstreams())
+        print_result([{"name": row.name, "kind": row.kind, "base_url": row.base_url} for row in rows], as_json=as_json)
+
+
+@models.command("set")
+def set_model(
+    alias: str,
+    upstream: Annotated[str, typer.Option(help="Where it leads.")],
+    requested: Annotated[str | None, typer.Option(help="What the upstream calls it.")] = None,
+    input_price_micro: Annotated[int, typer.Option(min=0, help="Millionths per million prompt tokens.")] = 0,
+    output_price_micro: Annotated[int, typer.Option(min=0, help="Millionths per million output tokens.")] = 0,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Open a model alias to all tenants."""
+    from server.setup import put_model
+    from server.store.records import ModelRecord
+
+    with opened(settings_from(data, config)) as store:
+        now_ms = store.clock.now_ms()
+        record = ModelRecord(
+            alias, upstream, requested or alias, None, None, input_price_micro, output_price_micro, now_ms
+        )
+        store.database.write_now(lambda c: put_model(c, record, actor=ACTOR, now_ms=now_ms))
+        print_result({"alias": alias, "upstream": upstream, "requested": requested or alias}, as_json=as_json)
+
+
+@models.command("list")
+def list_models(data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List model aliases and the versions they answer with."""
+    from server.store.platform import PlatformRepository
+
+    with opened(settings_from(data, config)) as store:
+        rows = store.database.read_now(lambda c: PlatformRepository(c).list_models())
+        shown = [
+            {"alias": row.alias, "upstream": row.upstream, "model_version": row.model_version, "reported": row.reported}
+            for row in rows
+        ]
+        print_result(shown, as_json=as_json)
+
+
+@policies.command("show")
+def show_policy(
+    tenant: TenantArgument, data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """Show the policy in force."""
+    from server.reuse.policy import DEFAULT_POLICY
+    from server.store.tenancy import PolicyRepository
+
+    with opened(settings_from(data, config)) as store:
+        row = store.database.read_now(lambda c: PolicyRepository(c, _tenant_id(c, tenant)).get_active())
+        policy = DEFAULT_POLICY.to_json() if row is None else json.loads(row.document)
+        print_result({"version": 0 if row is None else row.version, "policy": policy}, as_json=as_json)
+
+
+@policies.command("set")
+def set_policy(
+    tenant: TenantArgument,
+    document: Annotated[str, typer.Argument(help="The policy as JSON, or @FILE.")],
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put the next version of a policy in force; fields that are not named take their default."""
+    from server.reuse.policy import ReusePolicy
+    from server.setup import set_policy as put
+
+    text = Path(document[1:]).read_bytes() if document.startswith("@") else document.encode()
+    policy = ReusePolicy.from_json(parse_json(text))
+    with opened(settings_from(data, config)) as store:
+        row = store.database.write_now(
+            lambda c: put(c, _tenant_id(c, tenant), policy, actor=ACTOR, now_ms=store.clock.now_ms())
+        )
+        print_result({"tenant": tenant, "version": row.version, "digest": row.digest}, as_json=as_json)
