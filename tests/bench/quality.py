@@ -12,7 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
 from quality_sets import Trial, load_trial, load_vectors  # noqa: E402
 
 from server.reuse.decision import Accept, CandidateView, QueryView, decide  # noqa: E402
-from server.reuse.guards import facts_of  # noqa: E402
+from server.reuse.guards import doubts, facts_of  # noqa: E402
 from server.reuse.policy import DEFAULT_POLICY, ReusePolicy  # noqa: E402
 from server.reuse.quantise import norms_squared, quantise  # noqa: E402
 from tenants.identifiers import EntryId  # noqa: E402
@@ -34,6 +36,7 @@ PEERS = {"GPTCache": 6_000, "LiteLLM, LangChain, vCache static": 8_000, "RedisVL
 GRID = tuple(range(DEFAULT_POLICY.threshold_ten_thousandths + 350, 7_450, -50))
 PEER_GRID = (*range(9_900, 5_950, -50),)
 CANDIDATES = 8
+CONTRAST = Path(__file__).resolve().parents[1] / "fixtures" / "contrast_pairs.json"
 #: The calibration half must hit this often, so that the other half still hits in one of twenty questions.
 CALIBRATION_HIT_RATE_MIN = 0.08
 PEER_HIT_RATE_MIN = 0.02
@@ -185,9 +188,48 @@ def run(trial: Trial, vectors: np.ndarray, seed: int) -> dict[str, object]:
         "peers": {name: {"threshold": PEERS[name], **peer.to_json()} for name, peer in peers.items()},
         "beaten": beaten,
         "holds": all(beaten.values()) and ours.hit_rate >= HIT_RATE_MIN,
+        "speed": speed(trial.texts),
         "curve_ours": [{"threshold": at, **bench.ours(report, policy_at(at)).to_json()} for at in GRID],
         "curve_static": [{"threshold": at, **bench.peer(report, at).to_json()} for at in PEER_GRID],
     }
+
+
+def contrast(threshold: int) -> dict[str, object]:
+    """Put our own contrast pairs to the decision: how many wrong ones are served, and how many harmless ones."""
+    from server.embedding.select import load_default_embedder
+
+    pairs = json.loads(CONTRAST.read_text(encoding="utf-8"))
+    texts = [text for kind in pairs.values() for pair in kind for text in pair]
+    vectors = quantise(load_default_embedder().embed(texts))
+    norms = norms_squared(vectors)
+    wide = vectors.astype(np.int64)
+    counts: dict[str, list[int]] = {}
+    row = 0
+    for kind, several in pairs.items():
+        counts[kind] = [len(several), 0, 0]
+        for left, right in several:
+            candidate = CandidateView(EntryId(1), int(wide[row] @ wide[row + 1]), int(norms[row + 1]), facts_of(right))
+            query = QueryView(int(norms[row]), facts_of(left))
+            for place, guards in ((1, ()), (2, DEFAULT_POLICY.guards)):
+                counts[kind][place] += isinstance(decide(query, [candidate], policy_at(threshold, guards)), Accept)
+            row += 2
+    return {"threshold": threshold, "pairs_served_without_guards_served": counts}
+
+
+def speed(texts: tuple[str, ...]) -> dict[str, float]:
+    """Measure the CPU of the guards in microseconds: facts per text, doubts per pair, best of five rounds."""
+    sample = texts[:2_000]
+    best = {"facts_us": float("inf"), "doubts_us": float("inf")}
+    for _ in range(5):
+        start = time.process_time()
+        taken = [facts_of(text) for text in sample]
+        middle = time.process_time()
+        for left, right in pairwise(taken):
+            doubts(left, right)
+        end = time.process_time()
+        best["facts_us"] = min(best["facts_us"], (middle - start) / len(sample) * 1e6)
+        best["doubts_us"] = min(best["doubts_us"], (end - middle) / len(sample) * 1e6)
+    return {name: round(value, 1) for name, value in best.items()}
 
 
 def markdown(results: list[dict[str, Any]]) -> str:
@@ -244,6 +286,12 @@ def main() -> int:
     (options.out / "quality.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
     (options.out / "quality.md").write_text(markdown(results), encoding="utf-8")
     print(markdown(results))
+    pairs = [contrast(threshold) for threshold in (8_000, 9_000, DEFAULT_POLICY.threshold_ten_thousandths)]
+    (options.out / "contrast.json").write_text(json.dumps(pairs, indent=1), encoding="utf-8")
+    for row in pairs:
+        print(json.dumps(row))
+    for result in results:
+        print(result["set"], json.dumps(result["speed"]))
     return 0 if all(result["holds"] for result in results) else 1
 
 

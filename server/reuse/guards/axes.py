@@ -127,7 +127,7 @@ win winning won wins | lose losing lost loses
 buy buying bought buys purchase purchasing | sell selling sold sells
 open opening opens | close closing closes closed
 lock locked locking locks | unlock unlocked unlocking unlocks
-start started starting starts begin beginning began | stop stopped stopping stops end ending ended finish
+start started starting starts begin beginning began | stop stopped stopping stops end ending ended finish kill
 add added adding adds | remove removed removing removes delete deleting subtract
 create created creating creates | delete deleted deleting deletes destroy
 insert inserting inserted | delete deleted deleting deletes
@@ -178,7 +178,13 @@ mute muted muting | unmute unmuted unmuting
 pause paused pausing | resume resumed resuming unpause
 suspend suspended suspending | resume resumed reinstate reinstated
 undo undoing | redo redoing
-grant granted granting | revoke revoked revoking
+grant granted granting | revoke revoked revoking deny denying denied
+read reading | write writing wrote
+increment incrementing | decrement decrementing
+ascend ascending climb | descend descending
+attack attacking | defend defending
+simplify simplifying | complicate
+admit admission | discharge discharged
 renew renewed renewing renewal | cancel cancelled canceled cancelling canceling cancellation
 upgrade upgraded upgrading upgrades | downgrade downgraded downgrading downgrades
 admit admitting admitted | deny denying denied
@@ -244,6 +250,16 @@ sine | cosine
 latitude | longitude
 vowel vowels | consonant consonants
 debit | credit
+primary | secondary
+request requests | response responses
+supply | demand
+hardware | software
+ingress | egress
+checking | savings
+leader leaders | follower followers
+cause causes | effect effects
+theory | practice
+attacker | defender victim
 """
 
 PARTICLES: Final = """
@@ -251,6 +267,7 @@ on | off
 in into | out
 up | down
 before | after
+since | until till
 above over | below under beneath
 inside within | outside
 more | less fewer
@@ -300,5 +317,12 @@ PHRASAL_VERBS: Final = frozenset(
     )
 )
 
+#: Beginnings of which one is the opposite of the other before the same rest ("hypertension", "hypotension").
+OPPOSED_BEGINNINGS: Final = (
+    ("hyper", "hypo"), ("pre", "post"), ("over", "under"), ("intra", "inter"), ("macro", "micro"), ("up", "down"),
+       ("pro", "anti"), ("endo", "exo"), ("homo", "hetero"), ("mono", "poly"), ("im", "ex"), ("in", "ex"), ("in", "out"),
+)  # fmt: skip
+#: Endings of which one is the other's opposite.
+OPPOSED_ENDINGS: Final = (("ful", "less"), ("proof", "prone"))
 #: Beginnings that turn a word into its opposite when the other text has the word without it.
 NEGATING_PREFIXES: Final = ("un", "in", "im", "il", "ir", "dis", "non", "mis", "anti", "de")
