@@ -60,6 +60,7 @@ class Outside:
     build_upstream: BuildUpstream
     clock: Clock = field(default_factory=SystemClock)
     random: RandomSource = field(default_factory=SystemRandom)
+    on_fatal: Callable[[BaseException], None] | None = None
 
 
 def create_app(settings: Settings, outside: Outside) -> Edge:
@@ -117,7 +118,7 @@ class Gateway:
     def __init__(self, settings: Settings, outside: Outside, telemetry: Telemetry) -> None:
         self._settings = settings
         clock, random = outside.clock, outside.random
-        self.database = Database(settings.database)
+        self.database = Database(settings.database, on_fatal=outside.on_fatal)
         self.embedder = AsyncEmbedder(
             outside.embedder,
             batch_max=settings.embed_batch_max,

@@ -51,7 +51,7 @@ class Edge:
         if scope["type"] != "http":
             await self._refuse_other(scope, receive, send)
             return
-        request_id = self._random.token_bytes(8).hex()
+        request_id = self._new_request_id()
         scope["request_id"] = request_id
         exchange = _Exchange(scope, receive, send, self._settings, request_id)
         shown = _doubt_head(scope, self._settings)
@@ -76,6 +76,13 @@ class Edge:
         finally:
             self._telemetry.in_progress.dec()
             self._places.release()
+
+    def _new_request_id(self) -> str:
+        """Name the request; a failing source of randomness costs it its name, and whatever needs chance refuses itself."""
+        try:
+            return self._random.token_bytes(8).hex()
+        except OSError:
+            return "0" * 16
 
     async def _serve(self, scope: Scope, exchange: _Exchange) -> None:
         try:

@@ -8,9 +8,12 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import httpx2
+import structlog
 import uvicorn
 
 from crypto.errors import Error
@@ -28,8 +31,12 @@ from server.upstream.openai import OpenAIUpstream
 from server.upstream.runner import RunnerUpstream
 from tenants.key_providers import KeyProvider
 
+log = structlog.get_logger()
+
 KEEP_ALIVE_S = 30
 HEAD_BYTES_MAX = 32_768
+#: How the process ends after a disk failure; sysexits.h calls it EX_IOERR.
+EXIT_DISK_FAILURE: Final = 74
 
 
 class ListenError(Error):
@@ -114,7 +121,7 @@ def run_gateway(
     settings: Settings, outside: Outside, listener: socket.socket, *, on_ready: Callable[[], None] | None = None
 ) -> None:
     """Serve until SIGINT or SIGTERM, then drain: refuse new requests, finish what is in progress, write it down."""
-    edge = create_app(settings, outside)
+    edge = create_app(settings, replace(outside, on_fatal=outside.on_fatal or _end_at_once))
     config = uvicorn.Config(
         edge,
         log_config=None,
@@ -127,6 +134,12 @@ def run_gateway(
         h11_max_incomplete_event_size=HEAD_BYTES_MAX,
     )
     _Server(config, edge, on_ready).run(sockets=[listener])
+
+
+def _end_at_once(error: BaseException) -> None:
+    """End without another write: after a failed one nobody knows what the disk holds until the file is read anew."""
+    log.critical("disk_failure", error=str(error.__cause__ or error)[:200], mend="check the disk, then start again")
+    os._exit(EXIT_DISK_FAILURE)
 
 
 class _Server(uvicorn.Server):

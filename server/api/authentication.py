@@ -33,6 +33,7 @@ class Authenticator:
         self._keys_max = keys_max
         self._kept: OrderedDict[bytes, tuple[float, int | None, Caller]] = OrderedDict()
         self._reading: dict[bytes, asyncio.Future[tuple[Caller, int | None]]] = {}
+        self._forgotten = 0
         # What an unknown key is compared with, so that it costs what a known one costs.
         self._nobody = mac_api_key(pepper, "nobody")
 
@@ -49,7 +50,11 @@ class Authenticator:
         kept = self._kept.get(mark)
         if kept is not None and now_s - kept[0] < self._keep_s and (kept[1] is None or now_ms < kept[1]):
             return kept[2]
+        forgotten = self._forgotten
         caller, expires_at_ms = await self._read_once(mark, parsed.key_id, parsed.text)
+        if forgotten != self._forgotten:
+            # A key may have been revoked while it was read: believed this once, as if it had come a moment sooner.
+            return caller
         self._kept[mark] = (now_s, expires_at_ms, caller)
         self._kept.move_to_end(mark)
         while len(self._kept) > self._keys_max:
@@ -58,7 +63,9 @@ class Authenticator:
 
     def forget_all(self) -> None:
         """Believe nothing that was checked before; called after every change of keys or tenants."""
+        self._forgotten += 1
         self._kept.clear()
+        self._reading.clear()
 
     async def _read_once(self, mark: bytes, key_id: str, text: str) -> tuple[Caller, int | None]:
         """Let simultaneous callers with one key share one read, so that a flushed cache is no stampede."""
@@ -67,8 +74,14 @@ class Authenticator:
             return await asyncio.shield(waiting)
         future = asyncio.ensure_future(self._read(key_id, text))
         self._reading[mark] = future
-        future.add_done_callback(lambda _: self._reading.pop(mark, None))
+        future.add_done_callback(lambda done: self._end_reading(mark, done))
         return await asyncio.shield(future)
+
+    def _end_reading(self, mark: bytes, done: asyncio.Future[tuple[Caller, int | None]]) -> None:
+        if self._reading.get(mark) is done:
+            del self._reading[mark]
+        if not done.cancelled():
+            done.exception()  # seen, even if everybody who waited has gone
 
     async def _read(self, key_id: str, text: str) -> tuple[Caller, int | None]:
         found = await self._database.read(

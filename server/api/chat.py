@@ -77,9 +77,9 @@ def _whole(answer: Answer) -> Response:
 async def _events(state: AppState, caller: Caller, answer: StreamedAnswer) -> AsyncIterator[bytes]:
     """Write server-sent events; the `hitproof` object rides on the last chunk, behind the text and the usage."""
     frame: JsonObject | None = None
-    context = await state.tenants.get(answer.tenant)
-    async with state.limits.place(answer.tenant, caller.key_id, context.quota):
-        try:
+    try:
+        context = await state.tenants.get(answer.tenant)
+        async with state.limits.place(answer.tenant, caller.key_id, context.quota):
             async for item in answer.chunks:
                 _check_egress(state, caller, answer.tenant)
                 if isinstance(item, LastChunk):
@@ -88,13 +88,13 @@ async def _events(state: AppState, caller: Caller, answer: StreamedAnswer) -> As
                     return
                 frame = item
                 yield b"data: " + orjson.dumps(item) + b"\n\n"
-        except asyncio.CancelledError:
-            raise
-        except Error as error:
-            yield b"data: " + orjson.dumps(error_object(show(error))) + b"\n\n"
-        except Exception as error:  # the stream's edge: the head is out, so the error goes into the stream
-            log.error("stream_failed", error=type(error).__name__, exc_info=error)
-            yield b"data: " + orjson.dumps(error_object(show(Error()))) + b"\n\n"
+    except asyncio.CancelledError:
+        raise
+    except Error as error:
+        yield b"data: " + orjson.dumps(error_object(show(error))) + b"\n\n"
+    except Exception as error:  # the stream's edge: the head is out, so the error goes into the stream
+        log.error("stream_failed", error=type(error).__name__, exc_info=error)
+        yield b"data: " + orjson.dumps(error_object(show(Error()))) + b"\n\n"
 
 
 def _empty(frame: JsonObject | None) -> JsonObject:

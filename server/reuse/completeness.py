@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from server.ports import JsonObject
 
 #: How a whole answer ends; `length`, `content_filter`, `tool_calls` and whatever comes next do not.
 WHOLE: Final = "stop"
+WORD: Final = re.compile(r"[a-z_]{1,40}")
 
 
 def reason_not_to_store(response: JsonObject) -> str | None:
@@ -32,7 +34,8 @@ def _reason_not_to_store_choice(choice: Any) -> str | None:
     if message.get("refusal"):
         return "refusal"
     if finish != WHOLE:
-        return f"finish_{finish}"[:60]
+        # An upstream's word ends up in a header: only what could stand there is repeated.
+        return f"finish_{finish}"[:60] if isinstance(finish, str) and WORD.fullmatch(finish) else "finish_unknown"
     if message.get("audio"):
         return "audio"
     if not isinstance(message.get("content"), str) or not message["content"].strip():

@@ -8,7 +8,8 @@ arrivals find the stored entry or start anew, and never inherit an error.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -32,9 +33,10 @@ class Landed:
 
 
 class Flight:
-    """One upstream call: what arrived so far, and the end."""
+    """One upstream call for one tenant: what arrived so far, and the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, tenant: TenantId) -> None:
+        self.tenant = tenant
         self.waiters = 0
         self._chunks: list[JsonObject] = []
         self._landed: Landed | None = None
@@ -69,21 +71,31 @@ class Flight:
 
     async def result(self) -> Landed:
         """Wait for the end; raises what the flight crashed with."""
-        while not self.has_ended:
-            await self._changed.wait()
-        return self._outcome()
+        with self._waiting():
+            while not self.has_ended:
+                await self._changed.wait()
+            return self._outcome()
 
     async def follow(self) -> AsyncIterator[JsonObject | Landed]:
         """Yield every chunk from the first on and, last, how it landed; raises what it crashed with."""
         seen = 0
-        while True:
-            while seen < len(self._chunks):
-                seen += 1
-                yield self._chunks[seen - 1]
-            if self.has_ended:
-                break
-            await self._changed.wait()
-        yield self._outcome()
+        with self._waiting():
+            while True:
+                while seen < len(self._chunks):
+                    seen += 1
+                    yield self._chunks[seen - 1]
+                if self.has_ended:
+                    break
+                await self._changed.wait()
+            yield self._outcome()
+
+    @contextlib.contextmanager
+    def _waiting(self) -> Iterator[None]:
+        self.waiters += 1
+        try:
+            yield
+        finally:
+            self.waiters -= 1
 
     def _outcome(self) -> Landed:
         if self._error is not None:
@@ -118,7 +130,7 @@ class Flights:
         if flight is None:
             if len(self._tasks) >= self._flights_max:
                 raise TooManyFlights("too many answers are being computed; try again in a moment")
-            flight = Flight()
+            flight = Flight(tenant)
             if key is not None:
                 self._shared[tenant, key] = flight
             task = asyncio.create_task(self._run(flight, tenant, key, fly))
@@ -126,12 +138,15 @@ class Flights:
             task.add_done_callback(self._tasks.discard)
         elif flight.waiters >= self._waiters_max:
             raise TooManyFlights("too many requests wait for this answer; try again in a moment")
-        flight.waiters += 1
         return flight
 
     async def _run(self, flight: Flight, tenant: TenantId, key: bytes | None, fly: Fly) -> None:
         try:
             flight.land(await fly(flight))
+        except asyncio.CancelledError:
+            # Whoever waits was not cancelled itself, and must hear of an error that it can answer with.
+            flight.crash(TooManyFlights("shutting down before the answer was whole; try another instance"))
+            raise
         except BaseException as error:
             flight.crash(error)
             if not isinstance(error, Exception):

@@ -17,6 +17,10 @@ log = structlog.get_logger()
 
 BATCH: Final = 500
 FEED_KEPT_MS: Final = 24 * 3_600_000
+#: A wall clock that runs ahead of the other one by more than this was set, and may be set back.
+JUMP_MAX_MS: Final = 3_600_000
+#: How long nothing is deleted after such a jump: time for somebody to put a wrong clock right.
+DISTRUST_S: Final = 3_600.0
 
 
 class Sweeper:
@@ -25,6 +29,8 @@ class Sweeper:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._seen: tuple[int, float] | None = None
+        self._distrusted_until_s = 0.0
 
     async def run(self, interval_s: float) -> None:
         """Sweep until cancelled."""
@@ -36,8 +42,14 @@ class Sweeper:
                 log.warning("not_swept", error=type(error).__name__)
 
     async def sweep(self) -> int:
-        """Delete all that has expired by now; return how many entries that were."""
+        """Delete all that has expired by now; return how many entries that were.
+
+        Nothing for an hour after the wall clock jumped ahead: what has expired is never served either way, and a clock
+        that was wrong for a minute must not have emptied every cache.
+        """
         now_ms = self._clock.now_ms()
+        if not self._trusts_clock(now_ms):
+            return 0
         total = 0
         while True:
             entries, lookups = await self._database.write(
@@ -48,6 +60,15 @@ class Sweeper:
                 break
         await self._database.write(lambda connection: _trim(connection, now_ms))
         return total
+
+    def _trusts_clock(self, now_ms: int) -> bool:
+        now_s = self._clock.monotonic_s()
+        seen_ms, seen_s = self._seen or (now_ms, now_s)
+        self._seen = (now_ms, now_s)
+        if now_ms - seen_ms > (now_s - seen_s) * 1000 + JUMP_MAX_MS:
+            self._distrusted_until_s = now_s + DISTRUST_S
+            log.warning("clock_jumped", ahead_s=(now_ms - seen_ms) // 1000)
+        return now_s >= self._distrusted_until_s
 
 
 def _trim(connection: Connection, now_ms: int) -> int:

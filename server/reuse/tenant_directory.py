@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,6 +63,7 @@ class TenantDirectory:
         self._keep_s = keep_s
         self._tenants_max = tenants_max
         self._kept: OrderedDict[TenantId, tuple[float, TenantContext]] = OrderedDict()
+        self._loading: dict[TenantId, asyncio.Future[TenantContext]] = {}
 
     async def get(self, tenant: TenantId) -> TenantContext:
         """Return the context of *tenant*; raises `SealedError` when its keys cannot be opened now."""
@@ -69,20 +71,34 @@ class TenantDirectory:
         kept = self._kept.get(tenant)
         if kept is not None and now_s - kept[0] < self._keep_s:
             return kept[1]
-        context = await self._load(tenant)
-        self._kept[tenant] = (now_s, context)
-        self._kept.move_to_end(tenant)
-        while len(self._kept) > self._tenants_max:
-            self._kept.popitem(last=False)
-        return context
+        loading = self._loading.get(tenant)
+        if loading is None:
+            loading = self._loading[tenant] = asyncio.ensure_future(self._load(tenant))
+            loading.add_done_callback(lambda done: self._end_loading(tenant, now_s, done))
+        # Whoever asks at the same time shares one load, and one who leaves does not end it for the others.
+        return await asyncio.shield(loading)
 
     def forget(self, tenant: TenantId) -> None:
-        """Drop what is kept of *tenant*, keys included."""
+        """Drop what is kept of *tenant*, keys included, also what is just being loaded."""
         self._kept.pop(tenant, None)
+        self._loading.pop(tenant, None)
 
     def forget_all(self) -> None:
         """Drop everything that is kept."""
         self._kept.clear()
+        self._loading.clear()
+
+    def _end_loading(self, tenant: TenantId, now_s: float, done: asyncio.Future[TenantContext]) -> None:
+        failed = done.cancelled() or done.exception() is not None
+        if self._loading.get(tenant) is not done:
+            return  # forgotten while it was loaded: used by those who waited and not kept
+        del self._loading[tenant]
+        if failed:
+            return
+        self._kept[tenant] = (now_s, done.result())
+        self._kept.move_to_end(tenant)
+        while len(self._kept) > self._tenants_max:
+            self._kept.popitem(last=False)
 
     async def _load(self, tenant: TenantId) -> TenantContext:
         record, policy, wrapped = await self._database.read(
