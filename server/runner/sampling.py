@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 #: Names this procedure in manifests and parameters; another procedure is another name.
-SAMPLER: Final = "hitproof/sampler/v1"
+SAMPLER: Final = "hitproof/float-sampler/v1"
 
 
 class Sampler:

@@ -107,7 +107,7 @@ def test_the_parameters_say_exactly_what_was_used(engine: Engine) -> None:
         "top_p": "0.9",
         "seed": 3,
         "stop": ["never", "\nUser:"],
-        "sampler": "hitproof/sampler/v1",
+        "sampler": "hitproof/float-sampler/v1",
     }
 
 

@@ -636,3 +636,38 @@ def test_a_transport_can_be_given() -> None:
             await upstream.close()
 
     assert asyncio.run(run()).response["choices"][0]["message"]["content"] == "mocked"
+
+
+def test_a_reply_that_is_refused_unread_gives_its_connection_back() -> None:
+    limits = UpstreamLimits(connections_max=1, connection_wait_s=0.1)
+
+    async def use(upstream: OpenAIUpstream) -> Completion:
+        with pytest.raises(UpstreamMalformed):
+            await stream(upstream)
+        return await complete(upstream)
+
+    html = reply(b"x" * 500_000, kind="text/html")
+    assert against(answering(html, whole()), use, limits=limits).response == completion()
+
+
+def test_a_probe_that_fails_is_one_call_and_no_retry() -> None:
+    clock, calls = FakeClock(), 0
+
+    async def failing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal calls
+        while True:
+            await read_request(reader)
+            calls += 1
+            # 500 is not retried, so twenty of them save up two retries; the probe then meets a 503, which would be.
+            writer.write(reply(b"", status=500 if calls <= 20 else 503))
+
+    async def use(upstream: OpenAIUpstream) -> None:
+        for _ in range(20):
+            with pytest.raises(UpstreamUnavailable):
+                await complete(upstream)
+        clock.now_s += 5
+        with pytest.raises(UpstreamUnavailable):
+            await complete(upstream)
+
+    against(failing, use, clock=clock)
+    assert calls == 21
