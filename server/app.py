@@ -9,19 +9,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
 
 from crypto.errors import Error
 from server.api import admin, cache, chat, health, openai
 from server.api.authentication import Authenticator
+from server.api.faults import add_fault_handlers
 from server.api.limits import RequestLimits
 from server.api.state import AppState
 from server.clock import SystemClock, SystemRandom
 from server.embedding.async_embedder import AsyncEmbedder
 from server.embedding.select import CoveringEmbedder
-from server.errors import Shown, answer_with_error, error_response
 from server.index.partitions import PartitionLimits, Partitions
 from server.middleware import Edge
 from server.ports import Clock, RandomSource
@@ -78,21 +75,8 @@ def create_app(settings: Settings, outside: Outside) -> Edge:
     )
     for router in (chat.router, openai.router, cache.router, admin.router, health.router):
         app.include_router(router)
-    app.add_exception_handler(Error, answer_with_error)
-    app.add_exception_handler(HTTPException, _answer_http_exception)
+    add_fault_handlers(app)
     return Edge(app, settings=settings, telemetry=telemetry, random=outside.random)
-
-
-async def _answer_http_exception(request: Request, error: Exception) -> Response:
-    """Write the framework's own 404 and 405 in the form of the path."""
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    code = {404: "not_found", 405: "method_not_allowed"}.get(status, "http_error")
-    message = {404: "there is nothing at this path", 405: "this path does not take that method"}.get(status, code)
-    shown = Shown(status, "invalid_request_error", code, message)
-    response = error_response(request.url.path, shown, request_id=request.scope.get("request_id", ""))
-    for name, value in (getattr(error, "headers", None) or {}).items():
-        response.headers[name] = value
-    return response
 
 
 def _lifespan(

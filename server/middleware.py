@@ -11,28 +11,37 @@ from collections.abc import MutableMapping
 from typing import Any, Final
 
 import structlog
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crypto.errors import Error
 from server.errors import Overloaded, RequestError, Shown, error_response, show
 from server.ports import RandomSource
+from server.protocol import HEADER_BYTES_MAX, HEADERS_MAX, HEADERS_TOO_LARGE, URL_BYTES_MAX, URL_TOO_LONG
 from server.settings import Settings
 from server.telemetry import Telemetry
 
 log = structlog.get_logger()
 
-HEADER_BYTES_MAX: Final = 16_384
-HEADERS_MAX: Final = 64
-URL_BYTES_MAX: Final = 4_096
 WITHOUT_PLACE: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
-class _TooLarge(Exception):
-    """The body passed its limit while it was read."""
+#: Headers that mean one thing only: two of them are two requests to two readers.
+ONLY_ONCE: Final = frozenset({b"host", b"content-type", b"content-length", b"content-encoding", b"idempotency-key"})
 
 
-class _TooSlow(Exception):
+class BodyTooLarge(RequestError):
+    """The body passed its limit."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"the body is larger than {limit_bytes} bytes", code="body_too_large", status=413)
+
+
+class BodyTooSlow(RequestError):
     """The body did not arrive in time."""
+
+    def __init__(self) -> None:
+        super().__init__("the body did not arrive in time", code="body_too_slow", status=408)
 
 
 class Edge:
@@ -89,15 +98,8 @@ class Edge:
             await self._app(scope, exchange.receive, exchange.send)
         except Error as error:
             await exchange.answer(show(error))
-        except _TooLarge:
-            limit = self._settings.body_bytes_max
-            await exchange.answer(
-                Shown(413, "invalid_request_error", "body_too_large", f"the body is larger than {limit} bytes")
-            )
-        except _TooSlow:
-            await exchange.answer(
-                Shown(408, "invalid_request_error", "body_too_slow", "the body did not arrive in time")
-            )
+        except ClientDisconnect:
+            return
         except Exception as error:  # the request's edge: one request fails, the process goes on
             log.error("request_failed", request_id=exchange.request_id, error=type(error).__name__, exc_info=error)
             await exchange.answer(show(Error()))
@@ -123,6 +125,7 @@ class _Exchange:
         self._complete = False
         self._deadline_s = asyncio.get_running_loop().time() + settings.body_timeout_s
         self._started = False
+        self._must_close = False
 
     async def receive(self) -> Message:
         """Pass a message on, counting the body and its time."""
@@ -132,11 +135,13 @@ class _Exchange:
             async with asyncio.timeout_at(self._deadline_s):
                 message = await self._receive()
         except TimeoutError:
-            raise _TooSlow from None
+            self._must_close = True
+            raise BodyTooSlow from None
         if message["type"] == "http.request":
             self._received_bytes += len(message.get("body", b""))
             if self._received_bytes > self._settings.body_bytes_max:
-                raise _TooLarge
+                self._must_close = True
+                raise BodyTooLarge(self._settings.body_bytes_max)
             self._complete = not message.get("more_body", False)
         return message
 
@@ -150,35 +155,51 @@ class _Exchange:
                 (b"cache-control", b"no-store"),
                 (b"x-content-type-options", b"nosniff"),
             ]
+            if self._must_close or not (self._complete or _has_bounded_body(self._scope)):
+                headers.append((b"connection", b"close"))
             message = {**message, "headers": headers}
         await self._send(message)
 
     async def answer(self, shown: Shown) -> None:
-        """Answer with an error, unless an answer has begun; a body that was not read to its end closes the connection."""
+        """Answer with an error, unless an answer has begun."""
         if self._started:
             return
         response = error_response(self._scope["path"], shown, request_id=self.request_id)
-        if not self._complete and self._scope["method"] not in ("GET", "HEAD", "OPTIONS"):
-            response.headers["Connection"] = "close"
         with contextlib.suppress(OSError):
             await response(self._scope, self._receive, self.send)
 
 
+def _has_bounded_body(scope: Scope) -> bool:
+    """Whether what is left of an unread body ends by itself, so that the connection can go on behind it."""
+    names = {name for name, _ in scope["headers"]}
+    return b"transfer-encoding" not in names and b"expect" not in names
+
+
 def _doubt_head(scope: MutableMapping[str, Any], settings: Settings) -> Shown | None:
+    """Return what is wrong with a request before its body is read, or None."""
     headers = scope["headers"]
     if len(scope.get("raw_path") or b"") + len(scope.get("query_string") or b"") > URL_BYTES_MAX:
-        return Shown(414, "invalid_request_error", "url_too_long", f"the URL is longer than {URL_BYTES_MAX} bytes")
+        return URL_TOO_LONG
     if len(headers) > HEADERS_MAX or sum(len(name) + len(value) for name, value in headers) > HEADER_BYTES_MAX:
-        return Shown(431, "invalid_request_error", "headers_too_large", f"more than {HEADERS_MAX} headers or "
-                     f"{HEADER_BYTES_MAX} bytes of them")  # fmt: skip
+        return HEADERS_TOO_LARGE
+    seen: set[bytes] = set()
     for name, value in headers:
-        if name == b"content-length" and (not value.isdigit() or int(value) > settings.body_bytes_max):
+        if name in ONLY_ONCE:
+            if name in seen:
+                return show(
+                    RequestError(f"the header {name.decode()} stands twice; send it once", code="duplicate_header")
+                )
+            seen.add(name)
+        if name == b"content-length" and (not value.isdigit() or int(value[:20]) > settings.body_bytes_max):
             if not value.isdigit():
                 return show(RequestError("the Content-Length is no number"))
-            return Shown(
-                413, "invalid_request_error", "body_too_large",
-                f"the body is larger than {settings.body_bytes_max} bytes",
-            )  # fmt: skip
+            return show(BodyTooLarge(settings.body_bytes_max))
         if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
             return Shown(415, "invalid_request_error", "content_encoding", "send the body uncompressed")
+        if name == b"upgrade" and value.strip().lower() == b"websocket":
+            return Shown(
+                400, "invalid_request_error", "no_websocket", "there is no WebSocket here; send plain HTTP/1.1"
+            )
+    if b"host" not in seen and scope.get("http_version") == "1.1":
+        return show(RequestError("HTTP/1.1 needs a Host header", code="missing_host"))
     return None

@@ -24,6 +24,7 @@ from server.embedding.select import CoveringEmbedder, EmbedderChoice, load_defau
 from server.keys import open_key_provider
 from server.middleware import Edge
 from server.ports import Upstream
+from server.protocol import ConnectionLimits, guarded_protocol
 from server.settings import Settings
 from server.store.records import UpstreamRecord
 from server.upstream.limits import UpstreamLimits
@@ -34,7 +35,6 @@ from tenants.key_providers import KeyProvider
 log = structlog.get_logger()
 
 KEEP_ALIVE_S = 30
-HEAD_BYTES_MAX = 32_768
 #: How the process ends after a disk failure; sysexits.h calls it EX_IOERR.
 EXIT_DISK_FAILURE: Final = 74
 
@@ -122,8 +122,16 @@ def run_gateway(
 ) -> None:
     """Serve until SIGINT or SIGTERM, then drain: refuse new requests, finish what is in progress, write it down."""
     edge = create_app(settings, replace(outside, on_fatal=outside.on_fatal or _end_at_once))
-    config = uvicorn.Config(
+    _Server(server_config(edge, settings), edge, on_ready).run(sockets=[listener])
+
+
+def server_config(edge: Edge, settings: Settings) -> uvicorn.Config:
+    """Return how uvicorn serves *edge*: everywhere the same, in tests too."""
+    limits = ConnectionLimits(head_timeout_s=settings.head_timeout_s, connections_max=settings.connections_max)
+    return uvicorn.Config(
         edge,
+        http=guarded_protocol(limits),
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
@@ -131,9 +139,7 @@ def run_gateway(
         lifespan="on",
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(settings.drain_s),
-        h11_max_incomplete_event_size=HEAD_BYTES_MAX,
     )
-    _Server(config, edge, on_ready).run(sockets=[listener])
 
 
 def _end_at_once(error: BaseException) -> None:

@@ -63,6 +63,8 @@ class Settings(BaseSettings):
     json_nodes_max: int = Field(10_000, ge=100, le=1_000_000, description="most values in a request body")
     messages_max: int = Field(256, ge=1, le=4096, description="most messages in a conversation")
     text_bytes_max: int = Field(1 << 18, ge=1024, description="most text in a conversation")
+    head_timeout_s: float = Field(10.0, gt=0, le=300, description="longest time for a request's head to arrive")
+    connections_max: int = Field(900, ge=1, le=100_000, description="open connections before an idle one is closed")
     body_timeout_s: float = Field(15.0, gt=0, le=300, description="longest time for a request body to arrive")
     concurrency_max: int = Field(256, ge=1, le=100_000, description="requests in progress in one process")
     queue_wait_s: float = Field(2.0, ge=0, le=60, description="longest wait for a place before 503")
