@@ -157,7 +157,9 @@ def _fetch(
                 raise RemoteEmbeddingError(
                     f"the embeddings service answered with HTTP {response.status_code}", status=response.status_code
                 )
-            for block in response.iter_raw():
+            if response.headers.get("content-encoding", "identity").lower() != "identity":
+                raise RemoteEmbeddingError("the embeddings service compressed its answer although asked not to")
+            for block in response.iter_bytes():
                 content += block
                 if len(content) > bytes_max:
                     raise RemoteEmbeddingError(f"the embeddings service sent more than {bytes_max} bytes")
