@@ -53,8 +53,7 @@ def parse_entry_id(text: str) -> EntryId | None:
 
 def new_lookup_id(random: RandomSource, *, hit: bool) -> LookupId:
     """Make an id for a lookup; a hit's says so."""
-    chance = base64.b32encode(random.token_bytes(16)).decode().rstrip("=").lower()
-    return LookupId((HIT_PREFIX if hit else LOOKUP_PREFIX) + chance)
+    return LookupId((HIT_PREFIX if hit else LOOKUP_PREFIX) + random.token_bytes(16).hex())
 
 
 def new_name(prefix: str, random: RandomSource) -> str:

@@ -43,7 +43,7 @@ async def look_up(request: Request) -> Response:
     caller = await authenticate(request, Scope.CACHE_READ)
     tenant = tenant_of(caller)
     context = await state.tenants.get(tenant)
-    state.limits.count(tenant, context.quota)
+    await state.limits.count(tenant, context.quota)
     chat = await read_chat_request(request, state.settings)
     async with state.limits.place(tenant, caller.key_id, context.quota):
         account, response = await state.engine.look_up(tenant, caller.key_id, chat)
@@ -60,7 +60,7 @@ async def put_entry(request: Request) -> Response:
     caller = await authenticate(request, Scope.CACHE_ADMIN)
     tenant = tenant_of(caller)
     context = await state.tenants.get(tenant)
-    state.limits.count(tenant, context.quota)
+    await state.limits.count(tenant, context.quota)
     value = await read_json_object(request, state.settings)
     body = check(PutEntryBody, value)
     chat = ChatRequest(

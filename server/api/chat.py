@@ -13,6 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from crypto.errors import Error
 from server.api.authentication import tenant_of
 from server.api.body import check, json_body_schema, read_json_object
+from server.api.routing import DirectRoute
 from server.api.schemas import ChatBody
 from server.api.state import AppState, authenticate, state_of
 from server.api.steering import read_steering
@@ -26,7 +27,7 @@ from tenants.scopes import Caller, Scope
 
 log = structlog.get_logger()
 
-router = APIRouter()
+router = APIRouter(route_class=DirectRoute)
 
 
 class ForeignAnswer(Error):
@@ -48,7 +49,7 @@ async def create_chat_completion(request: Request) -> Response:
     caller = await authenticate(request, Scope.INFER)
     tenant = tenant_of(caller)
     context = await state.tenants.get(tenant)
-    state.limits.count(tenant, context.quota)
+    await state.limits.count(tenant, context.quota)
     chat = await read_chat_request(request, state.settings)
     async with state.limits.place(tenant, caller.key_id, context.quota):
         answer = await state.engine.answer(tenant, caller.key_id, chat)

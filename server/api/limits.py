@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from limits import RateLimitItemPerMinute
-from limits.storage import MemoryStorage
-from limits.strategies import FixedWindowRateLimiter
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import FixedWindowRateLimiter
 
 from server.errors import RateLimited
 from tenants.identifiers import KeyId, TenantId
@@ -33,11 +33,11 @@ class RequestLimits:
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
         self._places: dict[str, _Places] = {}
 
-    def count(self, tenant: TenantId, quota: Quota) -> None:
+    async def count(self, tenant: TenantId, quota: Quota) -> None:
         """Count one request of *tenant*; raises `RateLimited`."""
         item = RateLimitItemPerMinute(quota.requests_per_minute)
-        if not self._limiter.hit(item, tenant):
-            reset_s = self._limiter.get_window_stats(item, tenant).reset_time
+        if not await self._limiter.hit(item, tenant):
+            reset_s = (await self._limiter.get_window_stats(item, tenant)).reset_time
             raise RateLimited(
                 f"more than {quota.requests_per_minute} requests in a minute; wait or ask for a higher quota",
                 retry_after_s=max(1, int(reset_s - time.time()) + 1),

@@ -61,7 +61,7 @@ async def create_embeddings(request: Request) -> Response:
     caller = await authenticate(request, Scope.INFER)
     tenant = tenant_of(caller)
     context = await state.tenants.get(tenant)
-    state.limits.count(tenant, context.quota)
+    await state.limits.count(tenant, context.quota)
     body = check(EmbeddingsBody, await read_json_object(request, state.settings))
     texts = [body.input] if isinstance(body.input, str) else body.input
     if any(not text or len(text) > TEXT_CHARACTERS_MAX for text in texts):

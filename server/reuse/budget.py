@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from limits import RateLimitItemPerMinute
-from limits.storage import MemoryStorage
-from limits.strategies import FixedWindowRateLimiter
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import FixedWindowRateLimiter
 
 from crypto.errors import Error
 from tenants.identifiers import TenantId
@@ -29,14 +29,14 @@ class TokenBudget:
     def __init__(self) -> None:
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
 
-    def check(self, tenant: TenantId, quota: Quota) -> None:
+    async def check(self, tenant: TenantId, quota: Quota) -> None:
         """Raise `BudgetSpent` when nothing is left of this minute."""
         item = RateLimitItemPerMinute(quota.tokens_per_minute)
-        if not self._limiter.test(item, tenant):
-            reset_s = self._limiter.get_window_stats(item, tenant).reset_time
+        if not await self._limiter.test(item, tenant):
+            reset_s = (await self._limiter.get_window_stats(item, tenant)).reset_time
             raise BudgetSpent(quota.tokens_per_minute, max(1, int(reset_s - time.time()) + 1))
 
-    def spend(self, tenant: TenantId, quota: Quota, tokens: int) -> None:
+    async def spend(self, tenant: TenantId, quota: Quota, tokens: int) -> None:
         """Count *tokens* that were computed."""
         if tokens > 0:
-            self._limiter.hit(RateLimitItemPerMinute(quota.tokens_per_minute), tenant, cost=tokens)
+            await self._limiter.hit(RateLimitItemPerMinute(quota.tokens_per_minute), tenant, cost=tokens)

@@ -28,7 +28,7 @@ from server.reuse.models import ModelRegistry, ResolvedModel
 from server.reuse.near import Near, NearTier
 from server.reuse.outcomes import Bypass, Hit, Miss, Outcome, Refused
 from server.reuse.payload import EntryPayload, provenance_to_json, unseal_payload
-from server.reuse.plan import Plan, plan_reuse
+from server.reuse.plan import reason_for_exact_only, reason_to_bypass
 from server.reuse.replay import replay_chunks, replay_whole
 from server.reuse.request import ChatRequest
 from server.reuse.storing import Fresh, Storer
@@ -71,7 +71,7 @@ class Asked:
     key: KeyId
     request: ChatRequest
     model: ResolvedModel
-    plan: Plan
+    bypass: str | None
     started_s: float
 
 
@@ -103,8 +103,8 @@ class ReuseEngine:
     async def answer(self, tenant: TenantId, key: KeyId, request: ChatRequest) -> Answer | StreamedAnswer:
         """Answer *request* for the tenant of the caller's key, whole or in chunks as it asks."""
         asked = await self._ask(tenant, key, request)
-        if asked.plan.bypass is not None:
-            return await self._compute(asked, None, Bypass(asked.plan.bypass))
+        if asked.bypass is not None:
+            return await self._compute(asked, None, Bypass(asked.bypass))
         sight = await self._look(asked, search=not request.steering.no_cache)
         if isinstance(sight.outcome, Hit):
             if not self._parts.accounting.is_audited(asked.tenant.policy, sight.outcome):
@@ -117,8 +117,8 @@ class ReuseEngine:
     async def look_up(self, tenant: TenantId, key: KeyId, request: ChatRequest) -> tuple[Account, JsonObject | None]:
         """Say what *request* would come to, without computing, storing or recording anything: the dry run."""
         asked = await self._ask(tenant, key, request)
-        if asked.plan.bypass is not None:
-            return self._account(asked, Bypass(asked.plan.bypass), None), None
+        if asked.bypass is not None:
+            return self._account(asked, Bypass(asked.bypass), None), None
         sight = await self._look(asked, search=True)
         return self._account(asked, sight.outcome, sight), sight.response
 
@@ -151,8 +151,8 @@ class ReuseEngine:
     async def _ask(self, tenant: TenantId, key: KeyId, request: ChatRequest) -> Asked:
         context = await self._parts.tenants.get(tenant)
         model = self._parts.models.resolve(request.model)
-        plan = plan_reuse(request, context.policy)
-        return Asked(context, key, request, model, plan, self._parts.clock.monotonic_s())
+        bypass = reason_to_bypass(request, context.policy)
+        return Asked(context, key, request, model, bypass, self._parts.clock.monotonic_s())
 
     def identify(self, asked: Asked, model_version: str) -> Identity:
         """Return the identity of the request under *model_version*."""
@@ -170,8 +170,9 @@ class ReuseEngine:
             found = await self._look_exactly(asked, identity)
             if found is not None:
                 return found
-        if asked.plan.exact_only is not None:
-            return Sight(Miss(asked.plan.exact_only), None, None, identity, None)
+        exact_only = reason_for_exact_only(asked.request, asked.tenant.policy)
+        if exact_only is not None:
+            return Sight(Miss(exact_only), None, None, identity, None)
         near = await self._parts.near.ask(
             asked.tenant,
             identity.fingerprint,
@@ -264,7 +265,7 @@ class ReuseEngine:
 
     async def _compute(self, asked: Asked, sight: Sight | None, outcome: Outcome) -> Answer | StreamedAnswer:
         """Have the answer computed, alone or together with whoever asks the same right now."""
-        self._parts.budget.check(asked.tenant.id, asked.tenant.quota)
+        await self._parts.budget.check(asked.tenant.id, asked.tenant.quota)
         steering = asked.request.steering
         shared = sight is not None and not steering.no_cache and not steering.no_store
         key = sight.identity.exact_key if sight is not None and shared else None
@@ -300,7 +301,7 @@ class ReuseEngine:
         """After a whole answer: note the model version and store."""
         version, reported = await self._parts.models.note_completion(asked.model, completion)
         prompt_tokens, output_tokens, _ = self._parts.accounting.price(asked.model.record, completion.response)
-        self._parts.budget.spend(asked.tenant.id, asked.tenant.quota, prompt_tokens + output_tokens)
+        await self._parts.budget.spend(asked.tenant.id, asked.tenant.quota, prompt_tokens + output_tokens)
         stored: EntryId | None = None
         reason = outcome.reason
         if sight is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -11,25 +10,8 @@ from server.reuse.query import may_match_by_meaning
 from server.reuse.request import ChatRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """*bypass* says why the cache is not asked at all, *exact_only* why nothing is matched by meaning; None is a go."""
-
-    bypass: str | None
-    exact_only: str | None
-
-
-def plan_reuse(request: ChatRequest, policy: ReusePolicy) -> Plan:
-    """Decide before any work is done what *request* may be compared by under *policy*."""
-    bypass = _reason_to_bypass(request, policy)
-    if bypass is not None:
-        return Plan(bypass, bypass)
-    if policy.mode == "exact":
-        return Plan(None, "policy_exact")
-    return Plan(None, _reason_for_exact_only(request, policy))
-
-
-def _reason_to_bypass(request: ChatRequest, policy: ReusePolicy) -> str | None:
+def reason_to_bypass(request: ChatRequest, policy: ReusePolicy) -> str | None:
+    """Return why the cache is not asked at all for *request*, or None."""
     if policy.mode == "off":
         return "policy_off"
     temperature = _decimal(request.body.get("temperature"))
@@ -40,7 +22,10 @@ def _reason_to_bypass(request: ChatRequest, policy: ReusePolicy) -> str | None:
     return None
 
 
-def _reason_for_exact_only(request: ChatRequest, policy: ReusePolicy) -> str | None:
+def reason_for_exact_only(request: ChatRequest, policy: ReusePolicy) -> str | None:
+    """Return why *request* may not be matched by meaning, or None; reads its text, so ask only after the exact tier."""
+    if policy.mode == "exact":
+        return "policy_exact"
     body = request.body
     if request.uses_tools:
         return "tools"
