@@ -22,7 +22,7 @@ _NAMES: Final[dict[type, StageName]] = {ArrayIndex: "array", FaissFlatIndex: "fl
 _JOURNAL_ROWS_MAX: Final = 65_536
 _RECALL_QUERIES: Final = 200
 _SEED: Final = 508
-_FIXED_BYTES: Final = 512
+_FIXED_BYTES: Final = 320
 
 
 @dataclass(frozen=True, slots=True)

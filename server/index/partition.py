@@ -14,7 +14,7 @@ from server.ports import Int8Matrix, Int32Matrix, Int64Matrix, Int64Vector
 from tenants.identifiers import TenantId
 
 #: The objects around a resident partition, measured by tests/bench/index.py and rounded up.
-PARTITION_BYTES: Final = 1536
+PARTITION_BYTES: Final = 768
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class PartitionLimits:
     loads_max: int = 4
     loads_waiting_max: int = 256
     threads: int = 2
-    #: Up to here a search or write costs less than handing it to a thread.
-    inline_rows_max: int = 512
+    #: Up to here a search costs less (60 us) than handing it to a thread does (250 us; tests/bench/index.py).
+    inline_rows_max: int = 2048
     batch_max: int = 64
     queue_max: int = 1024
     journal_rows_max: int = 65_536

@@ -27,5 +27,7 @@ def test_compaction_places_the_rows_anew() -> None:
     index.add(np.arange(100, dtype=np.int64), rows)
     index.remove(np.arange(40, dtype=np.int64))
     assert [one.ntotal for one in placed] == [100, 60]
-    assert np.array_equal(load_faiss(32).rev_swig_ptr(placed[1].get_xb(), 60 * 32), rows[40:].astype(np.float32).ravel())
+    assert np.array_equal(
+        load_faiss(32).rev_swig_ptr(placed[1].get_xb(), 60 * 32), rows[40:].astype(np.float32).ravel()
+    )
     assert index.search(rows[50:51], 1)[0][0, 0] == 50

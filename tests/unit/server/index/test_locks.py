@@ -51,6 +51,34 @@ def test_a_writer_waits_for_readers_and_later_readers_wait_for_the_writer() -> N
     assert order == ["write", "read"]
 
 
+def test_readers_that_wait_go_before_the_next_writer() -> None:
+    """Otherwise writers that follow each other closely would keep readers out for good."""
+    lock = ReadWriteLock()
+    order: list[str] = []
+
+    def write() -> None:
+        with lock.writing():
+            order.append("write")
+
+    def read() -> None:
+        with lock.reading():
+            order.append("read")
+
+    with lock.writing():
+        writer = threading.Thread(target=write)
+        writer.start()
+        while not lock._waiting_writers:
+            pass
+        readers = [threading.Thread(target=read) for _ in range(3)]
+        for reader in readers:
+            reader.start()
+        while lock._waiting_readers < 3:
+            pass
+    for thread in (writer, *readers):
+        thread.join(WAIT_S)
+    assert order == ["read", "read", "read", "write"]
+
+
 def test_writers_exclude_each_other() -> None:
     lock = ReadWriteLock()
     inside, most = 0, 0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -371,7 +372,15 @@ def test_a_broken_index_is_a_miss_and_is_loaded_again(monkeypatch: pytest.Monkey
     run(scenario)
 
 
-def test_writes_of_a_large_partition_take_effect_in_the_order_of_their_calls() -> None:
+def test_writes_of_a_large_partition_take_effect_in_the_order_of_their_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    add = GrowingIndex.add
+
+    def slow_add(self: GrowingIndex, ids: np.ndarray, vectors: np.ndarray) -> None:
+        time.sleep(0.05)  # in its thread, long enough to be overtaken
+        add(self, ids, vectors)
+
+    monkeypatch.setattr(GrowingIndex, "add", slow_add)
+
     async def scenario(house: House) -> None:
         await house.partitions.search(KEY, rows(1), 1)
         many = rows(400, 5)
