@@ -79,7 +79,7 @@ def resource(**values: Any) -> dict[str, Any]:
 
 
 UNSAFE_NAMES = [
-    "", "/etc/passwd", "..", "../a", "a/../b", "a//b", "a/", "./a", ".hidden", "a\\b", "C:a", "a\0b", "a\nb", "ä", "-rf",  # noqa: E501
+    "", "/etc/passwd", "..", "../a", "a/../b", "a//b", "a/", "./a", ".hidden", "a\\b", "C:a", "a\0b", "a\nb", "ä", "-rf",
     "a/.git/b", "x" * 201,
 ]  # fmt: skip
 
