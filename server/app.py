@@ -32,6 +32,7 @@ from server.reuse.labelling import Labeller
 from server.reuse.labels import EmbeddingJudge
 from server.reuse.models import ModelRegistry
 from server.reuse.near import NearTier
+from server.reuse.quarantine import Quarantine
 from server.reuse.recorder import Recorder
 from server.reuse.storing import Storer
 from server.reuse.sweeper import Sweeper
@@ -45,6 +46,7 @@ from tenants.identifiers import TenantId
 from tenants.key_providers import KeyProvider
 
 UPSTREAM_REFRESH_S = 10.0
+ROUTERS = (chat.router, openai.router, cache.router, admin.router, health.router)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +75,9 @@ def create_app(settings: Settings, outside: Outside) -> Edge:
         openapi_url="/openapi.json",
         redirect_slashes=False,
     )
-    for router in (chat.router, openai.router, cache.router, admin.router, health.router):
+    for router in ROUTERS:
         app.include_router(router)
-    add_fault_handlers(app)
+    add_fault_handlers(app, ROUTERS)
     return Edge(app, settings=settings, telemetry=telemetry, random=outside.random)
 
 
@@ -152,7 +154,16 @@ class Gateway:
         )
         self.flights = Flights(flights_max=settings.flights_max, waiters_max=settings.flight_waiters_max)
         self.sweeper = Sweeper(self.database, clock)
-        near = NearTier(self.database, self.partitions, self.embedder, telemetry, clock, covers=outside.embedder.covers)
+        quarantine = Quarantine(self.database, telemetry, clock)
+        near = NearTier(
+            self.database,
+            self.partitions,
+            self.embedder,
+            telemetry,
+            clock,
+            covers=outside.embedder.covers,
+            quarantine=quarantine,
+        )
         engine = ReuseEngine(
             Parts(
                 database=self.database,
@@ -162,6 +173,7 @@ class Gateway:
                 storer=storer,
                 flights=self.flights,
                 labeller=self.labeller,
+                quarantine=quarantine,
                 budget=TokenBudget(),
                 accounting=Accounting(self.recorder, telemetry, clock, random),
                 telemetry=telemetry,

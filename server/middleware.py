@@ -65,7 +65,7 @@ class Edge:
         exchange = _Exchange(scope, receive, send, self._settings, request_id)
         shown = _doubt_head(scope, self._settings)
         if shown is not None:
-            await exchange.answer(shown)
+            await exchange.refuse(shown)
             return
         if scope["path"] in WITHOUT_PLACE:
             await self._serve(scope, exchange)
@@ -160,6 +160,11 @@ class _Exchange:
             message = {**message, "headers": headers}
         await self._send(message)
 
+    async def refuse(self, shown: Shown) -> None:
+        """Answer with an error and close: a request with such a head gets no second chance on its connection."""
+        self._must_close = True
+        await self.answer(shown)
+
     async def answer(self, shown: Shown) -> None:
         """Answer with an error, unless an answer has begun."""
         if self._started:
@@ -196,10 +201,6 @@ def _doubt_head(scope: MutableMapping[str, Any], settings: Settings) -> Shown | 
             return show(BodyTooLarge(settings.body_bytes_max))
         if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
             return Shown(415, "invalid_request_error", "content_encoding", "send the body uncompressed")
-        if name == b"upgrade" and value.strip().lower() == b"websocket":
-            return Shown(
-                400, "invalid_request_error", "no_websocket", "there is no WebSocket here; send plain HTTP/1.1"
-            )
     if b"host" not in seen and scope.get("http_version") == "1.1":
         return show(RequestError("HTTP/1.1 needs a Host header", code="missing_host"))
     return None

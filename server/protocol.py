@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from server.errors import Shown, error_response
@@ -38,6 +39,9 @@ HEAD_TOO_SLOW: Final = Shown(
 )
 MALFORMED: Final = Shown(
     400, "invalid_request_error", "malformed_http", "this is not a well-formed HTTP/1.1 request; nothing was done"
+)
+NO_OTHER_PROTOCOL: Final = Shown(
+    400, "invalid_request_error", "no_other_protocol", "there is no tunnel and no WebSocket here; send plain HTTP/1.1"
 )
 TOO_MANY_PIPELINED: Final = Shown(
     400,
@@ -76,6 +80,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._refusal: Shown | None = None
         self._is_refused = False
         self._head_timer: asyncio.TimerHandle | None = None
+        self._head_without_offer = b""
         self._running: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -97,17 +102,26 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         if not self._is_answering:
             self._start_head_timer()
+        self._unset_keepalive_if_required()
         was_in_head = self._in_head
-        super().data_received(data)
+        self._feed(data)
         if was_in_head and self._in_head and not self._is_refused:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES_MAX:
                 self._refuse(HEADERS_TOO_LARGE)
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """Answer in HTTP/1.1, as RFC 9110 7.8 allows, and close: what follows may be in the other protocol."""
-        if self.cycle is not None:
-            self.cycle.keep_alive = False
+    def _feed(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            # The parser takes what follows for another protocol. RFC 9110 7.8 lets a server ignore the offer, and Java's
+            # client makes it with every first request: so the head is read again, without the offer.
+            head, self._head_without_offer = self._head_without_offer, b""
+            self.parser = httptools.HttpRequestParser(self)
+            if head:
+                self._feed(head + data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self.send_400_response("")
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what the parser gave up on; *msg* is uvicorn's and is not shown."""
@@ -140,8 +154,16 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_head = False
         if self.parser.get_http_version() not in ("1.0", "1.1"):
             self._give_up(MALFORMED)
+        if self.parser.should_upgrade():
+            self._head_without_offer = self._write_head_without_offer()
+            return
         self._stop_head_timer()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """End the request, unless it is about to be read again."""
+        if not self._head_without_offer:
+            super().on_message_complete()
 
     @property
     def is_idle(self) -> bool:
@@ -155,6 +177,17 @@ class GuardedProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
         super()._start_asgi_task(cycle, app)
+
+    def _write_head_without_offer(self) -> bytes:
+        """Write the head again as it would be had the client not offered to change the protocol."""
+        method = self.parser.get_method()
+        if method == b"CONNECT" or any(
+            (name, value.lower()) == (b"upgrade", b"websocket") for name, value in self.headers
+        ):
+            self._give_up(NO_OTHER_PROTOCOL)
+        lines = [method + b" " + self.url + b" HTTP/1.1"]
+        lines += [name + b": " + value for name, value in self.headers if name not in (b"upgrade", b"connection")]
+        return b"\r\n".join(lines) + b"\r\n\r\n"
 
     def _give_up(self, shown: Shown) -> None:
         """Stop the parser from within one of its callbacks."""

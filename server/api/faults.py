@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI
+from collections.abc import Sequence
+from functools import partial
+
+from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -13,23 +16,28 @@ from crypto.errors import Error
 from server.errors import RequestError, Shown, answer_with_error, error_response, show
 
 
-def add_fault_handlers(app: FastAPI) -> None:
-    """Replace the framework's own error pages, which echo input and do not look like the API's."""
+def add_fault_handlers(app: FastAPI, routers: Sequence[APIRouter]) -> None:
+    """Replace the framework's own error pages, which echo input and do not look like the API's.
+
+    *routers* are those of *app*: of the routes at a path, the framework's 405 names only the first one's method.
+    """
+    routes = [route for router in routers for route in router.routes if isinstance(route, Route)]
+
     app.add_exception_handler(Error, answer_with_error)
-    app.add_exception_handler(HTTPException, _answer_http_exception)
+    app.add_exception_handler(HTTPException, partial(_answer_http_exception, routes))
     app.add_exception_handler(RequestValidationError, _answer_invalid_parameters)
     app.add_exception_handler(ClientDisconnect, _answer_nobody)
     app.add_exception_handler(Exception, _answer_unexpected)
 
 
-async def _answer_http_exception(request: Request, error: Exception) -> Response:
+async def _answer_http_exception(routes: Sequence[Route], request: Request, error: Exception) -> Response:
     """Write the framework's own 404 and 405."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     code = {404: "not_found", 405: "method_not_allowed"}.get(status, "http_error")
     message = {404: "there is nothing at this path", 405: "this path does not take that method"}.get(status, code)
     response = _write(request, Shown(status, "invalid_request_error", code, message))
     if status == 405:
-        response.headers["Allow"] = ", ".join(sorted(_methods_at(request)))
+        response.headers["Allow"] = ", ".join(sorted(_methods_at(routes, request)) or "GET")
     return response
 
 
@@ -57,10 +65,9 @@ def _write(request: Request, shown: Shown) -> Response:
     return error_response(request.url.path, shown, request_id=request.scope.get("request_id", ""))
 
 
-def _methods_at(request: Request) -> set[str]:
-    """Return the methods of every route at the request's path, of which the framework names only the first's."""
+def _methods_at(routes: Sequence[Route], request: Request) -> set[str]:
     found: set[str] = set()
-    for route in request.app.routes:
-        if isinstance(route, Route) and route.methods and route.matches(request.scope)[0] is not Match.NONE:
-            found |= route.methods
+    for route in routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= route.methods or set()
     return found
