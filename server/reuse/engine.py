@@ -15,6 +15,7 @@ import structlog
 
 from crypto.errors import Error
 from server.identifiers import new_lookup_id
+from server.index.errors import VectorIndexError
 from server.ports import Chunk, Clock, Completion, JsonObject, RandomSource
 from server.reuse.accounting import Accounting
 from server.reuse.answers import Account, Answer, LastChunk, StreamedAnswer
@@ -29,6 +30,7 @@ from server.reuse.near import Near, NearTier
 from server.reuse.outcomes import Bypass, Hit, Miss, Outcome, Refused
 from server.reuse.payload import EntryPayload, provenance_to_json, unseal_payload
 from server.reuse.plan import reason_for_exact_only, reason_to_bypass
+from server.reuse.quarantine import Quarantine
 from server.reuse.replay import replay_chunks, replay_whole
 from server.reuse.request import ChatRequest
 from server.reuse.storing import Fresh, Storer
@@ -86,6 +88,7 @@ class Parts:
     storer: Storer
     flights: Flights
     labeller: Labeller
+    quarantine: Quarantine
     accounting: Accounting
     budget: TokenBudget
     telemetry: Telemetry
@@ -193,9 +196,14 @@ class ReuseEngine:
 
     async def _look_exactly(self, asked: Asked, identity: Identity) -> Sight | None:
         tenant = asked.tenant
-        row = await self._parts.database.read(
-            lambda connection: EntryRepository(connection, tenant.id).get_live(identity.exact_key)
-        )
+        try:
+            row = await self._parts.database.read(
+                lambda connection: EntryRepository(connection, tenant.id).get_live(identity.exact_key)
+            )
+        except StoreError as error:
+            self._parts.telemetry.degraded.labels("exact").inc()
+            log.warning("exact_tier_failed", error=type(error).__name__)
+            return None
         if row is None:
             return None
         payload = await self._open_verified(asked, row, identity)
@@ -227,36 +235,29 @@ class ReuseEngine:
         return None
 
     async def quarantine(self, tenant: TenantId, entry: EntryId, reason: str) -> bool:
-        """Take an entry of *tenant* out of service; a store that cannot do so now leaves it unserved this time."""
-        now_ms = self._parts.clock.now_ms()
-        try:
-            done = await self._parts.database.write(
-                lambda connection: EntryRepository(connection, tenant).quarantine(entry, reason=reason, at_ms=now_ms)
-            )
-        except StoreError:
-            return False
-        if done:
-            self._parts.telemetry.quarantined.labels(reason).inc()
-            log.warning("entry_quarantined", entry=int(entry), reason=reason)
-        return done
+        """Take an entry of *tenant* out of service; False when there was none, or the store cannot do so now."""
+        return await self._parts.quarantine.put(tenant, entry, reason)
 
     def _hit(self, asked: Asked, sight: Sight) -> Answer | StreamedAnswer:
         account = self._account(asked, sight.outcome, sight)
         self._record(asked, account, sight)
-        if sight.response is None:
+        if sight.response is None or sight.row is None:
             raise RuntimeError("a hit without a response")
-        return self._replay(asked, sight.response, account)
+        return self._replay(asked, sight.response, account, owner=sight.row.tenant_id)
 
-    def _replay(self, asked: Asked, response: JsonObject, account: Account) -> Answer | StreamedAnswer:
+    def _replay(
+        self, asked: Asked, response: JsonObject, account: Account, *, owner: TenantId
+    ) -> Answer | StreamedAnswer:
+        """Give *response* back; *owner* is whose it is by its row, which the egress check compares with the caller."""
         identifier = f"chatcmpl-{account.lookup.partition('_')[2]}"
         created_s = self._parts.clock.now_ms() // 1000
         if not asked.request.is_streamed:
             whole = replay_whole(response, identifier=identifier, created_s=created_s)
-            return Answer(asked.tenant.id, account, whole)
+            return Answer(owner, account, whole)
         chunks = replay_chunks(
             response, identifier=identifier, created_s=created_s, with_usage=asked.request.wants_usage
         )
-        return StreamedAnswer(asked.tenant.id, _then(chunks, LastChunk(account)), account.headers())
+        return StreamedAnswer(owner, _then(chunks, LastChunk(account)), account.headers())
 
     def _refuse(self, asked: Asked, sight: Sight) -> Answer:
         account = self._account(asked, Refused("only_if_cached"), sight)
@@ -267,20 +268,27 @@ class ReuseEngine:
         """Have the answer computed, alone or together with whoever asks the same right now."""
         await self._parts.budget.check(asked.tenant.id, asked.tenant.quota)
         steering = asked.request.steering
-        shared = sight is not None and not steering.no_cache and not steering.no_store
+        shared = not steering.no_cache and not steering.no_store and steering.max_age_s != 0
         key = sight.identity.exact_key if sight is not None and shared else None
 
         async def fly(flight: Flight) -> Landed:
+            if sight is not None and key is not None:
+                # A flight for the same question may have landed between our look and our start: its answer is there.
+                found = await self._look_exactly(asked, sight.identity)
+                if found is not None and isinstance(found.outcome, Hit) and found.response is not None:
+                    return Landed(Completion(found.response, None), found.outcome, asked.model.model_version, found.row)
             completion = await self._call(asked, flight)
             return await self._land(asked, sight, outcome, completion)
 
         flight = self._parts.flights.join(asked.tenant.id, key, fly)
         if asked.request.is_streamed:
             headers = {"x-hitproof-cache": _early_name(outcome), "x-hitproof-outcome": _early_name(outcome)}
-            return StreamedAnswer(asked.tenant.id, self._follow(asked, sight, outcome, flight), headers)
+            return StreamedAnswer(flight.tenant, self._follow(asked, sight, outcome, flight), headers)
         landed = await flight.result()
         account = self._account_landed(asked, sight, outcome, flight, landed)
-        return Answer(asked.tenant.id, account, landed.completion.response)
+        if landed.row is not None:
+            return self._replay(asked, landed.completion.response, account, owner=landed.row.tenant_id)
+        return Answer(flight.tenant, account, landed.completion.response)
 
     async def _call(self, asked: Asked, flight: Flight) -> Completion:
         body = {**asked.request.upstream_body, "model": asked.model.record.requested}
@@ -299,7 +307,13 @@ class ReuseEngine:
 
     async def _land(self, asked: Asked, sight: Sight | None, outcome: Outcome, completion: Completion) -> Landed:
         """After a whole answer: note the model version and store."""
-        version, reported = await self._parts.models.note_completion(asked.model, completion)
+        try:
+            version, reported = await self._parts.models.note_completion(asked.model, completion)
+        except StoreError as error:
+            # The answer is whole and somebody waits for it; what cannot be written down is not reused, that is all.
+            log.warning("version_not_noted", error=type(error).__name__)
+            reason = f"{outcome.reason}; not stored: store_unavailable"
+            return Landed(completion, Miss(reason), asked.model.model_version)
         prompt_tokens, output_tokens, _ = self._parts.accounting.price(asked.model.record, completion.response)
         await self._parts.budget.spend(asked.tenant.id, asked.tenant.quota, prompt_tokens + output_tokens)
         stored: EntryId | None = None
@@ -339,7 +353,7 @@ class ReuseEngine:
         )
         try:
             return await self._parts.storer.store(asked.tenant, fresh), None
-        except (StoreError, TenantError) as error:
+        except (StoreError, TenantError, VectorIndexError) as error:
             self._parts.telemetry.degraded.labels("store").inc()
             log.warning("not_stored", error=type(error).__name__)
             return None, "store_unavailable"
@@ -358,10 +372,11 @@ class ReuseEngine:
             account = self._account_landed(asked, sight, outcome, flight, item)
             if not passed:
                 response = item.completion.response
+                fresh_id = f"chatcmpl-{account.lookup.partition('_')[2]}"
                 for chunk in replay_chunks(
                     response,
-                    identifier=str(response.get("id")),
-                    created_s=int(response.get("created") or 0),
+                    identifier=str(response.get("id")) if item.row is None else fresh_id,
+                    created_s=_created_s(response) if item.row is None else self._parts.clock.now_ms() // 1000,
                     with_usage=asked.request.wants_usage,
                 ):
                     yield chunk
@@ -371,6 +386,8 @@ class ReuseEngine:
         self, asked: Asked, sight: Sight | None, outcome: Outcome, flight: Flight, landed: Landed
     ) -> Account:
         final: Outcome = outcome if isinstance(outcome, Bypass) else landed.outcome
+        if sight is not None and landed.row is not None:
+            sight = replace(sight, row=landed.row)
         account = replace(self._account(asked, final, sight), model_version=landed.model_version)
         self._record(asked, account, sight)
         if sight is not None and sight.near is not None and flight.take_label():
@@ -411,6 +428,11 @@ def _reason(decision: Decision) -> str:
     if not isinstance(decision, Reject):
         return "not_opened"
     return decision.reason if decision.guard is None else f"guard_{decision.guard}"
+
+
+def _created_s(response: JsonObject) -> int:
+    created = response.get("created")
+    return created if isinstance(created, int) else 0
 
 
 def _early_name(outcome: Outcome) -> str:

@@ -15,7 +15,8 @@ from typing import TypeAlias
 
 from crypto.errors import Error
 from server.ports import Completion, JsonObject
-from server.reuse.outcomes import Miss
+from server.reuse.outcomes import Hit, Miss
+from server.store.records import StoredEntry
 from tenants.identifiers import TenantId
 
 
@@ -25,11 +26,12 @@ class TooManyFlights(Error):
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """How a flight ended well: the whole answer, and what became of it."""
+    """How a flight ended well: the whole answer, and what became of it. *row* is where it was found, if it was there."""
 
     completion: Completion
-    outcome: Miss
+    outcome: Hit | Miss
     model_version: str
+    row: StoredEntry | None = None
 
 
 class Flight:

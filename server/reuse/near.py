@@ -14,13 +14,13 @@ import structlog
 
 from crypto.errors import Error
 from server.embedding.async_embedder import AsyncEmbedder
-from server.embedding.errors import EmbeddingError
 from server.index.partitions import PartitionKey, PartitionNotReady, Partitions
 from server.ports import Clock, Int8Matrix
 from server.reuse.decision import Accept, CandidateView, Decision, QueryView, WouldAccept, decide
 from server.reuse.guards import Facts, facts_of
 from server.reuse.payload import EntryPayload, unseal_payload
 from server.reuse.quantise import norms_squared, quantise
+from server.reuse.quarantine import Quarantine
 from server.reuse.storing import Question
 from server.reuse.tenant_directory import TenantContext
 from server.reuse.verification import doubt_row
@@ -28,7 +28,7 @@ from server.store.database import Database
 from server.store.entries import EntryRepository
 from server.store.records import StoredEntry
 from server.telemetry import Telemetry
-from tenants.errors import TenantError
+from tenants.errors import TenantError, UnsealError
 from tenants.identifiers import EntryId
 from tenants.sealing import sealed_epoch
 
@@ -83,6 +83,7 @@ class NearTier:
         clock: Clock,
         *,
         covers: Callable[[str], bool],
+        quarantine: Quarantine,
     ) -> None:
         self._database = database
         self._partitions = partitions
@@ -90,6 +91,7 @@ class NearTier:
         self._telemetry = telemetry
         self._clock = clock
         self._covers = covers
+        self._quarantine = quarantine
 
     async def ask(
         self,
@@ -132,11 +134,11 @@ class NearTier:
     async def _question(self, query: str) -> Question | None:
         try:
             vector = await self._embedder.embed(query)
-        except EmbeddingError as error:
+            row: Int8Matrix = quantise(vector[np.newaxis])[0]
+        except Exception as error:  # noqa: BLE001  # an edge: whatever a model raises, or gives for a vector, costs a miss
             self._telemetry.degraded.labels("embedder").inc()
             log.warning("embedding_failed", error=type(error).__name__)
             return None
-        row: Int8Matrix = quantise(vector[np.newaxis])[0]
         return Question(query, facts_of(query), row)
 
     async def _open(
@@ -158,12 +160,17 @@ class NearTier:
                 continue
             doubt = doubt_row(row, tenant=tenant.id, fingerprint=fingerprint, now_ms=now_ms, max_age_s=max_age_s)
             if doubt is not None:
+                if doubt.quarantine:
+                    await self._quarantine.put(tenant.id, entry, doubt.reason)
                 continue
             try:
                 key = tenant.open_with(sealed_epoch(row.payload))
                 payload = unseal_payload(row.payload, key=key, tenant=tenant.id, entry=entry)
+            except UnsealError:
+                await self._quarantine.put(tenant.id, entry, "does_not_open")
+                continue
             except TenantError:
-                self._telemetry.degraded.labels("unseal").inc()
+                self._telemetry.degraded.labels("keys").inc()
                 continue
             if payload.facts is not None and payload.norm_squared is not None:
                 found[entry] = Found(row, payload, score)

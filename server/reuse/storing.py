@@ -20,7 +20,9 @@ from server.reuse.quantise import norms_squared
 from server.reuse.tenant_directory import TenantContext
 from server.store.database import Database
 from server.store.entries import EntryRepository
+from server.store.errors import NotFound
 from server.store.records import NewEntry
+from server.store.tenancy import DataKeyRepository
 from tenants.identifiers import EntryId
 
 log = structlog.get_logger()
@@ -84,6 +86,9 @@ class Storer:
         entry = self._seal(tenant, fresh)
 
         def write(connection: Connection) -> None:
+            if not DataKeyRepository(connection, tenant.id).has(tenant.data_key.epoch):
+                # The tenant was erased while its answer was in the air: nothing of it may appear again.
+                raise NotFound("the tenant's data key was destroyed; nothing was stored")
             repository = EntryRepository(connection, tenant.id)
             repository.add(entry)
             self._totals.add(tenant.id, entries=1, size_bytes=entry.size_bytes)

@@ -118,6 +118,11 @@ class DataKeyRepository(TenantRepository):
         )
         return [WrappedDataKey(self._tenant, *row) for row in self._run(statement)]
 
+    def has(self, epoch: int) -> bool:
+        """Tell whether the data key of *epoch* is still there: false once the tenant was erased."""
+        statement = scoped_select(data_keys, data_keys.c.epoch).where(data_keys.c.epoch == bindparam("of_epoch"))
+        return self._run(statement, {"of_epoch": epoch}).first() is not None
+
     def newest_created_at_ms(self) -> int | None:
         """Return when the newest epoch began."""
         found = self._run(scoped_select(data_keys, func.max(data_keys.c.created_at_ms))).scalar_one()
