@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from crypto.errors import Error
-from server.api import admin, cache, chat, health, openai
+from server.api import admin, admin_access, cache, chat, health, openai
 from server.api.authentication import Authenticator
 from server.api.faults import add_fault_handlers
 from server.api.limits import RequestLimits
@@ -46,7 +46,7 @@ from tenants.identifiers import TenantId
 from tenants.key_providers import KeyProvider
 
 UPSTREAM_REFRESH_S = 10.0
-ROUTERS = (chat.router, openai.router, cache.router, admin.router, health.router)
+ROUTERS = (chat.router, openai.router, cache.router, admin.router, admin_access.router, health.router)
 
 
 @dataclass(frozen=True, slots=True)
