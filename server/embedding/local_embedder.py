@@ -52,7 +52,7 @@ class LocalEmbedder:
         return self._tokens_max
 
     def covers(self, text: str) -> bool:
-        """Whether the vector of *text* stands for all of it: False where its end would be cut off."""
+        """Whether the vector of *text* stands for all of it: False where its end is, or could be, cut off."""
         return self._tokenizer.covers(text)
 
     def embed(self, texts: Sequence[str]) -> Float32Matrix:

@@ -17,15 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from crypto.canonical import digest_fields
-from server.embedding.errors import RemoteEmbeddingError, TextError, VectorError
+from server.embedding.errors import RemoteEmbeddingError, VectorError
 from server.embedding.rows import unit_rows
+from server.embedding.texts import TEXT_CHARACTERS_MAX, check_text
 from server.ports import Float32Matrix
 
 if TYPE_CHECKING:
     import httpx2
 
-#: About four times what 8192 tokens of English need, the most that common services read.
-TEXT_CHARACTERS_MAX: Final = 131_072
 DIMENSION_MAX: Final = 8192
 TEXTS_PER_REQUEST: Final = 64
 #: A JSON number of a float32 has at most some 25 characters; the rest of an answer is small.
@@ -86,7 +85,7 @@ class RemoteEmbedder:
         Raises `TextError`, `RemoteEmbeddingError`, and `VectorError` for rows that are no directions.
         """
         for text in texts:
-            _check_text(text)
+            check_text(text)
         rows = np.empty((len(texts), self._dimension), dtype=np.float32)
         for start in range(0, len(texts), TEXTS_PER_REQUEST):
             part = texts[start : start + TEXTS_PER_REQUEST]
@@ -126,15 +125,6 @@ def load_remote_embedder(
     return RemoteEmbedder(
         client, service, dimension=found, reported_model=_reported_model(answer), monotonic_s=monotonic_s
     )
-
-
-def _check_text(text: str) -> None:
-    if len(text) > TEXT_CHARACTERS_MAX:
-        raise TextError(f"the text has {len(text)} characters, more than the {TEXT_CHARACTERS_MAX} that are embedded")
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise TextError("the text holds a lone surrogate; send valid Unicode") from None
 
 
 def _fetch(

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from server.embedding.errors import ModelFilesError, TextError
 from server.embedding.folder import SentenceModel
+from server.embedding.texts import check_text
 
 Int32Matrix: TypeAlias = npt.NDArray[np.int32]
 Int32Vector: TypeAlias = npt.NDArray[np.int32]
@@ -17,6 +18,8 @@ Int32Vector: TypeAlias = npt.NDArray[np.int32]
 #: Padding that one run may compute in vain: reading the weights once more costs about as much (measured: a further run
 #: of all-MiniLM-L6-v2 costs 4 ms, a further token 0.2 ms).
 PADDING_TOKENS_MAX: Final = 20
+#: English has four to five; more than this is mostly blanks or words that the tokenizer does not know.
+CHARACTERS_PER_TOKEN_MAX: Final = 16
 #: Bounds the memory of one run: attention scores grow with its tokens times its longest text.
 RUN_TOKENS_MAX: Final = 2048
 
@@ -33,6 +36,7 @@ class TextTokenizer:
             raise ModelFilesError(f"{model.folder / 'tokenizer.json'} is not a tokenizer: {error}") from None
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(model.tokens_max)
+        self._characters_max = CHARACTERS_PER_TOKEN_MAX * model.tokens_max
         self._lowercases = model.lowercases
         self._prompt = model.prompt
 
@@ -41,16 +45,16 @@ class TextTokenizer:
         return self._encode(text)[0]
 
     def covers(self, text: str) -> bool:
-        """Whether the ids stand for all of *text*, none of it cut off."""
+        """Whether the ids stand for all of *text*, none of it cut off; a no may be a guess for want of time."""
+        # Asked on the event loop, so its work is bounded: nearly no text has this many characters to a token.
+        if len(text) > self._characters_max:
+            return False
         return not self._encode(text)[1]
 
     def _encode(self, text: str) -> tuple[list[int], bool]:
-        prepared = self._prompt + (text.lower() if self._lowercases else text)
-        try:
-            # One at a time: the batch form starts a thread pool of its own, and tokenizing takes 1 % of the time.
-            encoding = self._tokenizer.encode(prepared)
-        except (TypeError, UnicodeEncodeError):
-            raise TextError("the text holds a lone surrogate; send valid Unicode") from None
+        check_text(text)
+        # One at a time: the batch form starts a thread pool of its own, and tokenizing takes 1 % of the time.
+        encoding = self._tokenizer.encode(self._prompt + (text.lower() if self._lowercases else text))
         ids: list[int] = encoding.ids
         if not ids:
             raise TextError("the text has no tokens; send some text")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from server.embedding.errors import RemoteEmbeddingError, TextError, VectorError
-from server.embedding.remote import TEXT_CHARACTERS_MAX, TEXTS_PER_REQUEST, Service, load_remote_embedder
+from server.embedding.remote import TEXTS_PER_REQUEST, Service, load_remote_embedder
+from server.embedding.texts import TEXT_CHARACTERS_MAX
 
 SERVICE = Service("https://vectors.example/v1/embeddings", "small-model", api_key="key-1")
 

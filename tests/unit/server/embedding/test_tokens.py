@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from server.embedding.errors import ModelFilesError, TextError
 from server.embedding.folder import read_folder
-from server.embedding.tokens import PADDING_TOKENS_MAX, RUN_TOKENS_MAX, TextTokenizer, pad_rows, plan_runs
+from server.embedding.texts import TEXT_CHARACTERS_MAX
+from server.embedding.tokens import (
+    CHARACTERS_PER_TOKEN_MAX,
+    PADDING_TOKENS_MAX,
+    RUN_TOKENS_MAX,
+    TextTokenizer,
+    pad_rows,
+    plan_runs,
+)
 from tests.unit.server.embedding.tiny_bert import WORDS, write_tiny_bert
 
 
@@ -31,6 +39,20 @@ def test_a_text_is_covered_exactly_up_to_the_limit(model):
     tokenizer = TextTokenizer(model)
     assert tokenizer.covers("red " * (model.tokens_max - 2))
     assert not tokenizer.covers("red " * (model.tokens_max - 1))
+
+
+def test_a_text_of_very_many_characters_is_not_called_covered(model):
+    tokenizer = TextTokenizer(model)
+    limit = CHARACTERS_PER_TOKEN_MAX * model.tokens_max
+    assert tokenizer.covers("red".ljust(limit))
+    assert not tokenizer.covers("red".ljust(limit + 1))
+
+
+def test_a_text_beyond_the_limit_of_characters_is_refused(model):
+    tokenizer = TextTokenizer(model)
+    tokenizer.encode("red".ljust(TEXT_CHARACTERS_MAX))
+    with pytest.raises(TextError, match="more than the 131072"):
+        tokenizer.encode("red".ljust(TEXT_CHARACTERS_MAX + 1))
 
 
 def test_lower_casing_happens_only_where_the_model_asks_for_it(model):
