@@ -316,13 +316,3 @@ PHRASAL_VERBS: Final = frozenset(
         "phase plug fade cash let lock locked move moved moving"
     )
 )
-
-#: Beginnings of which one is the opposite of the other before the same rest ("hypertension", "hypotension").
-OPPOSED_BEGINNINGS: Final = (
-    ("hyper", "hypo"), ("pre", "post"), ("over", "under"), ("intra", "inter"), ("macro", "micro"), ("up", "down"),
-       ("pro", "anti"), ("endo", "exo"), ("homo", "hetero"), ("mono", "poly"), ("im", "ex"), ("in", "ex"), ("in", "out"),
-)  # fmt: skip
-#: Endings of which one is the other's opposite.
-OPPOSED_ENDINGS: Final = (("ful", "less"), ("proof", "prone"))
-#: Beginnings that turn a word into its opposite when the other text has the word without it.
-NEGATING_PREFIXES: Final = ("un", "in", "im", "il", "ir", "dis", "non", "mis", "anti", "de")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from .axes import NEGATING_PREFIXES, OPPOSED_BEGINNINGS, OPPOSED_ENDINGS
 from .facts import Facts
+from .forms import are_opposite_forms, is_prefixed
 from .order import CONTENT_MAX_DIFFERENT, is_exchanged, is_reversed
-from .polarity import TURNED
 
 #: In force whatever the policy says: a text that was not read, is disguised, or has an end the encoder did not see.
 ALWAYS_GUARDS: Final = ("unread", "disguise", "tail")
@@ -33,8 +32,6 @@ PRECISE_QUESTIONS: Final = frozenset(
         "how fast",
     )
 )
-#: Every beginning that some opposite has, for one quick look.
-BEGINNINGS: Final = tuple({beginning for pair in OPPOSED_BEGINNINGS for beginning in pair})
 #: So many content words more than the other text has, and more than it has at all: something was added.
 EXTENT_WORDS: Final = 6
 
@@ -61,9 +58,9 @@ def doubts(left: Facts, right: Facts) -> tuple[str, ...]:
         only_left
         and only_right
         and (
-            _are_opposite_forms(only_left, only_right)
-            or _are_opposite_forms(only_right, only_left)
-            or (left.negations == right.negations and _is_prefixed(left, right))
+            are_opposite_forms(only_left, only_right)
+            or are_opposite_forms(only_right, only_left)
+            or (left.negations == right.negations and is_prefixed(left, right))
         )
     ):
         found.append("opposite")
@@ -111,37 +108,6 @@ def _are_opposed(left: frozenset[str], right: frozenset[str]) -> bool:
         axis, other = pole[:-1], pole[:-1] + ("-" if pole[-1] == "+" else "+")
         if other in left and (other not in right or axis[0] != "p"):
             return True
-    return False
-
-
-def _are_opposite_forms(left: frozenset[str], right: frozenset[str]) -> bool:
-    """Say whether a word of *left* becomes a word of *right* by an opposite beginning or ending ("hyper", "hypo")."""
-    for word in left:
-        if word.startswith(BEGINNINGS):
-            for one, other in OPPOSED_BEGINNINGS:
-                if word.startswith(one) and len(word) > len(one) + 2 and other + word[len(one) :] in right:
-                    return True
-                if word.startswith(other) and len(word) > len(other) + 2 and one + word[len(other) :] in right:
-                    return True
-        for one, other in OPPOSED_ENDINGS:
-            if word.endswith(one) and word[: -len(one)] + other in right:
-                return True
-    return False
-
-
-def _is_prefixed(left: Facts, right: Facts) -> bool:
-    """Say whether a word of one text is a word of the other with "un", "dis" or the like before it.
-
-    A word that its own text turns round ("not safe") is no contradiction to its opposite.
-    """
-    for these, others in ((left, right), (right, left)):
-        for word in these.content - others.content:
-            if word.startswith(NEGATING_PREFIXES):
-                for prefix in NEGATING_PREFIXES:
-                    rest = word[len(prefix) :]
-                    is_other = word.startswith(prefix) and len(rest) > 2 and rest in others.content
-                    if is_other and TURNED + rest not in others.denied:
-                        return True
     return False
 
 
