@@ -128,7 +128,7 @@ class Gateway:
             clock=clock,
             limits=PartitionLimits(
                 bytes_max=settings.index_bytes_max,
-                load_timeout_s=settings.index_load_timeout_s,
+                load_wait_s=settings.index_load_timeout_s,
                 threads=settings.index_threads,
             ),
             row_loader=vectors.load_rows,
