@@ -24,8 +24,10 @@ from server.middleware import Edge
 from server.ports import Clock, RandomSource
 from server.reuse.accounting import Accounting
 from server.reuse.budget import TokenBudget
-from server.reuse.engine import Parts, ReuseEngine
+from server.reuse.computing import Computer, ComputerParts
+from server.reuse.engine import ReuseEngine
 from server.reuse.eviction import Totals
+from server.reuse.exact import ExactTier
 from server.reuse.flights import Flights
 from server.reuse.follower import Follower
 from server.reuse.labelling import Labeller
@@ -34,6 +36,7 @@ from server.reuse.models import ModelRegistry
 from server.reuse.near import NearTier
 from server.reuse.quarantine import Quarantine
 from server.reuse.recorder import Recorder
+from server.reuse.reporting import Reporter
 from server.reuse.storing import Storer
 from server.reuse.sweeper import Sweeper
 from server.reuse.tenant_directory import TenantDirectory
@@ -164,23 +167,36 @@ class Gateway:
             covers=outside.embedder.covers,
             quarantine=quarantine,
         )
-        engine = ReuseEngine(
-            Parts(
-                database=self.database,
-                tenants=self.tenants,
+        accounting = Accounting(self.recorder, telemetry, clock, random)
+        reporter = Reporter(accounting, clock, random)
+        exact = ExactTier(self.database, quarantine, telemetry, clock)
+        computer = Computer(
+            ComputerParts(
+                exact=exact,
                 models=self.models,
-                near=near,
                 storer=storer,
                 flights=self.flights,
                 labeller=self.labeller,
-                quarantine=quarantine,
+                accounting=accounting,
+                reporter=reporter,
                 budget=TokenBudget(),
-                accounting=Accounting(self.recorder, telemetry, clock, random),
                 telemetry=telemetry,
                 clock=clock,
-                random=random,
                 embedder_digest=digest,
             )
+        )
+        engine = ReuseEngine(
+            tenants=self.tenants,
+            models=self.models,
+            exact=exact,
+            near=near,
+            computer=computer,
+            storer=storer,
+            quarantine=quarantine,
+            reporter=reporter,
+            accounting=accounting,
+            clock=clock,
+            embedder_digest=digest,
         )
         self.state = AppState(
             settings=settings,

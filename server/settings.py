@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     embedder_key_variable: str = Field("", description="variable that holds the key for an embeddings URL")
     embedder_device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where embeddings are computed")
     embedder_threads: int = Field(1, ge=1, le=64, description="threads per embedding batch")
-    embed_batch_max: int = Field(32, ge=1, le=1024, description="texts per embedding batch")
+    embed_batch_max: int = Field(16, ge=1, le=1024, description="texts per embedding batch")
     embed_queue_max: int = Field(1024, ge=1, le=100_000, description="texts waiting to be embedded before bypass")
     embed_timeout_s: float = Field(2.0, gt=0, le=60, description="longest wait for an embedding before bypass")
 
