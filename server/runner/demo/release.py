@@ -5,6 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 WEIGHTS_FILE: Final = "weights.safetensors"
-WEIGHTS_SHA256: Final = "f5c74a67aa300b629c4fe6ca86a68db71981b23f5ee00468c16aa378671b3ba5"
+WEIGHTS_SHA256: Final = "51c82a65734e63f29623a46e702431500342f2119041d5d80986a6c7659dfe1f"
 TOKENIZER_FILE: Final = "tokenizer.json"
-TOKENIZER_SHA256: Final = "a4790cc82aa94a76d447a58af55f1b9d9ad60b3765c6d050f0a8f003a9c97e50"
+TOKENIZER_SHA256: Final = "582754245a470fb2613d9ff777a083c8b311fd5f897bf0ac9887bc1826fa869a"
