@@ -218,7 +218,9 @@ class Partitions:
             self._residency.discard(partition)
             return
         for start in range(0, len(ids), _ROWS_PER_FETCH):
-            await self.add(key, *await self._row_loader(key, ids[start : start + _ROWS_PER_FETCH]))
+            numbers, rows = await self._row_loader(key, ids[start : start + _ROWS_PER_FETCH])
+            if len(numbers):  # none of them may be left: an entry that came and went before its feed row was read
+                await self.add(key, numbers, rows)
 
     async def _write(self, partition: Partition, rows: int, write: Callable[[GrowingIndex], None]) -> None:
         """Write in the order of calls: here if it is quick and nothing is pending, else by a thread, in turn."""

@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from crypto.errors import Error
 from server.index.partitions import Partitions
 from server.ports import Clock
 from server.reuse.tenant_directory import TenantDirectory
@@ -60,6 +61,10 @@ class Follower:
                 await self.catch_up()
             except (StoreError, TenantError) as error:
                 log.warning("feed_not_followed", error=type(error).__name__)
+            except Error as error:
+                # An index that cannot follow is read anew when it is next asked for; the feed goes on.
+                log.error("feed_not_applied", error=type(error).__name__)
+                self._partitions.drop_all()
 
     async def catch_up(self) -> None:
         """Apply everything that is in the feed now."""
