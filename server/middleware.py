@@ -187,6 +187,8 @@ def _doubt_head(scope: MutableMapping[str, Any], settings: Settings) -> Shown | 
         return URL_TOO_LONG
     if len(headers) > HEADERS_MAX or sum(len(name) + len(value) for name, value in headers) > HEADER_BYTES_MAX:
         return HEADERS_TOO_LARGE
+    if "\0" in scope["path"] or b"%00" in (scope.get("query_string") or b""):
+        return show(RequestError("a URL holds no NUL", code="nul_in_url"))
     seen: set[bytes] = set()
     for name, value in headers:
         if name in ONLY_ONCE:

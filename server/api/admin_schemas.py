@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictBool, StrictInt, StringConstraints
 
-from server.api.schemas import Body, Name
+from server.api.schemas import Body, Identifier, Name
 
 Label = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Reference = Annotated[str, StringConstraints(max_length=400, pattern=r"^(env|file):[^\x00-\x1f\x7f]+$")]
@@ -22,7 +22,7 @@ class OrganisationBody(Body):
 class TenantBody(Body):
     """A new tenant."""
 
-    organisation: Annotated[str, StringConstraints(max_length=40)]
+    organisation: Identifier
     name: Name
     quota: dict[str, Any] = Field(default_factory=dict)
 
@@ -46,7 +46,7 @@ class KeyBody(Body):
     role: Annotated[str, StringConstraints(max_length=40)] = "application"
     scopes: list[Annotated[str, StringConstraints(max_length=40)]] | None = Field(None, max_length=16)
     label: Label = ""
-    tenant: Annotated[str, StringConstraints(max_length=40)] | None = None
+    tenant: Identifier | None = None
     expires_in_s: StrictInt | None = Field(None, ge=1, le=315_360_000)
 
 
@@ -61,7 +61,7 @@ class PolicyBody(Body):
 
     policy: dict[str, Any]
     expected_version: StrictInt | None = Field(None, ge=0)
-    tenant: Annotated[str, StringConstraints(max_length=40)] | None = None
+    tenant: Identifier | None = None
 
 
 class ModelName(Body):

@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, String
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$")]
+#: Anything that goes into a query as it is: control characters have no business there, and NUL breaks PostgreSQL.
+Printable = r"^[^\x00-\x1f\x7f]*$"
+Identifier = Annotated[str, StringConstraints(max_length=80, pattern=Printable)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -119,9 +122,9 @@ class PutEntryBody(Body):
 class InvalidateBody(Body):
     """`POST /v1/cache/invalidate`: a dry run unless `dry_run` is false."""
 
-    entry: Annotated[str, StringConstraints(max_length=40)] | None = None
+    entry: Identifier | None = None
     tag: Tag | None = None
-    model_version: Annotated[str, StringConstraints(max_length=80)] | None = None
+    model_version: Identifier | None = None
     older_than_s: StrictInt | None = Field(None, ge=0, le=315_360_000)
     all: StrictBool = False
     dry_run: StrictBool = True
@@ -131,5 +134,5 @@ class InvalidateBody(Body):
 class FeedbackBody(Body):
     """`POST /v1/cache/feedback`: was this hit the right answer?"""
 
-    hit: Annotated[str, StringConstraints(max_length=60)]
+    hit: Identifier
     verdict: Literal["good", "bad"]
