@@ -19,6 +19,7 @@ from server.reuse.flights import TooManyFlights
 from server.reuse.models import UnknownModel
 from server.reuse.policy import PolicyError
 from server.store.errors import Conflict, NotFound, StoreBusy, StoreError
+from server.upstream.directory import KeyReferenceError
 from server.upstream.errors import (
     CircuitOpen,
     ForbiddenAddress,
@@ -77,6 +78,7 @@ _TABLE: Final[tuple[tuple[type[Error], int, str, str], ...]] = (
     (PolicyError, 400, "invalid_request_error", "invalid_policy"),
     (QuotaError, 400, "invalid_request_error", "invalid_quota"),
     (ForbiddenAddress, 400, "invalid_request_error", "forbidden_address"),
+    (KeyReferenceError, 400, "invalid_request_error", "invalid_key_reference"),
     (EncodingError, 400, "invalid_request_error", "invalid_json"),
     (SealedError, 503, "server_error", "sealed"),
     (StoreBusy, 503, "server_error", "busy"),

@@ -1,7 +1,7 @@
 """Every setting of the house, with its limit and its reason.
 
 One TOML file and `HITPROOF_*` environment variables, which win over the file. Unknown names are refused in both.
-docs/reference/settings.md lists them all; tests/house/test_settings_documented.py holds it to that.
+docs/reference/settings.md lists them all; tests/house/test_docs.py holds it to that.
 """
 
 from __future__ import annotations

@@ -1,0 +1,120 @@
+"""The published test vectors: the product still makes them, and a reader written from docs/formats.md agrees."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crypto.canonical import parse_json
+from crypto.errors import EncodingError
+from tenants.api_keys import parse_api_key
+from tenants.errors import AuthenticationError
+from tests import vector_reader as reader
+from tests.vector_maker import FOLDER, MAKERS
+
+
+def load(name: str) -> Any:
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", sorted(MAKERS))
+def test_the_product_still_makes_the_published_vectors(name: str) -> None:
+    made = json.loads(json.dumps(MAKERS[name]()))
+    assert made == load(name), f"the format behind {name}.json changed: that is a new version, not a new vector"
+
+
+def test_no_vector_file_is_without_its_maker() -> None:
+    assert {path.stem for path in Path(FOLDER).glob("*.json")} == set(MAKERS)
+
+
+def test_canonical_json_is_read_alike() -> None:
+    for case in load("canonical_json")["cases"]:
+        assert reader.canonical(json.loads(case["json"])).hex() == case["bytes_hex"], case["name"]
+
+
+def test_texts_that_two_parsers_could_read_differently_are_refused() -> None:
+    for case in load("canonical_json")["refused"]:
+        with pytest.raises(EncodingError):
+            parse_json(bytes.fromhex(case["bytes_hex"]))
+
+
+def test_fields_and_values_are_encoded_alike() -> None:
+    for case in load("encode_fields")["cases"]:
+        parts = [bytes.fromhex(field) for field in case["fields_hex"]]
+        assert reader.fields(case["domain"], *parts).hex() == case["bytes_hex"]
+    for case in load("encode_value")["cases"]:
+        assert reader.value_bytes(json.loads(case["json"])).hex() == case["bytes_hex"], case["json"]
+
+
+def test_a_request_has_the_same_identity() -> None:
+    vector = load("identity")
+    fingerprint, exact_key = reader.identity(vector)
+    assert (fingerprint.hex(), exact_key.hex()) == (vector["fingerprint_hex"], vector["exact_key_hex"])
+    data_key = bytes.fromhex(vector["data_key_hex"])
+    assert reader.tenant_key(data_key, "lookup", vector["tenant"]).hex() == vector["lookup_key_hex"]
+    assert reader.tenant_key(data_key, "upstream-salt", vector["tenant"]).hex() == vector["upstream_salt"]
+
+
+def test_model_versions_are_the_same() -> None:
+    vector = load("model_version")
+    found = hashlib.sha256(b"hitproof/model/v1\0" + reader.canonical(vector["manifest"])).hexdigest()
+    assert "sha256:" + found == vector["model_version"]
+    declared = vector["declared"]
+    parts = [declared[name].encode() for name in ("upstream", "base_url", "requested")]
+    assert "sha256:" + reader.digest("hitproof/declared-model/v1", *parts).hex() == declared["model_version"]
+
+
+def test_vectors_are_quantised_and_compared_alike() -> None:
+    vector = load("similarity")
+    for case in vector["quantised"]:
+        value = struct.unpack(">f", bytes.fromhex(case["float32_hex"]))[0]
+        assert reader.component(value) == case["component"]
+    for case in vector["thresholds"]:
+        assert reader.tau(case["cosine_ten_thousandths"], case["query_norm_squared"]) == case["tau"]
+
+
+def test_identifiers_and_keys_are_written_alike() -> None:
+    for case in load("identifiers")["entries"]:
+        assert reader.entry_text(int(case["number"])) == case["text"]
+    vector = load("api_keys")
+    assert reader.key_checksum(vector["api_key"][:-6]) == vector["checksum"]
+    message = reader.fields("hitproof/api-key-mac/v1", vector["api_key"].encode())
+    assert reader.hmac.digest(bytes.fromhex(vector["pepper_hex"]), message, "sha256").hex() == vector["mac_hex"]
+    with pytest.raises(AuthenticationError):
+        parse_api_key(vector["checksum_is_wrong"])
+
+
+def test_sealed_values_and_wrapped_keys_open_alike() -> None:
+    vector = load("sealing")
+    sealed = bytes.fromhex(vector["sealed"]["sealed_hex"])
+    assert reader.unseal(vector["sealed"], sealed).hex() == vector["sealed"]["plaintext_hex"]
+    assert reader.salt_of(vector["sealed"]) == sealed[5:37]
+    with pytest.raises(ValueError, match="commitment"):
+        reader.unseal({**vector["sealed"], "tenant": "ten_other"}, sealed)
+    assert reader.unwrap(vector["wrapped"]).hex() == vector["wrapped"]["data_key_hex"]
+    assert reader.key_id(bytes.fromhex(vector["wrapped"]["key_encryption_key_hex"])) == vector["wrapped"]["key_id"]
+
+
+def test_any_two_of_the_shares_make_the_key() -> None:
+    vector = load("key_shares")
+    for pair in (vector["shares"][:2], vector["shares"][1:], vector["shares"][::2]):
+        assert reader.combine(pair).hex() == vector["key_encryption_key_hex"]
+
+
+def test_policies_audit_rows_and_weights_are_read_alike() -> None:
+    policy = load("policy")
+    document = policy["document"].encode()
+    assert reader.canonical(json.loads(document)) == document
+    assert "sha256:" + reader.digest("hitproof/policy/v1", document).hex() == policy["digest"]
+    previous = bytes(32)
+    for row in load("audit")["rows"]:
+        assert bytes.fromhex(row["previous_hash_hex"]) == previous
+        previous = reader.audit_hash(row)
+        assert previous.hex() == row["hash_hex"]
+    weights = load("weights")
+    assert reader.read_weights(bytes.fromhex(weights["file_hex"])) == weights["tensors"]

@@ -1,0 +1,224 @@
+"""A second reader of every format, written from docs/formats.md alone: standard library and AES, nothing of the house.
+
+It stands for whoever implements the formats in another language; tests/house/test_vectors.py lets it read the vectors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import math
+import struct
+import unicodedata
+import zlib
+from decimal import Decimal
+from typing import Any
+
+from Crypto.Cipher import AES
+from Crypto.Protocol.SecretSharing import Shamir
+
+BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def fields(domain: str, *parts: bytes) -> bytes:
+    return domain.encode() + b"\0" + b"".join(struct.pack(">Q", len(part)) + part for part in parts)
+
+
+def digest(domain: str, *parts: bytes) -> bytes:
+    return hashlib.sha256(fields(domain, *parts)).digest()
+
+
+def hkdf(secret: bytes, salt: bytes, info: bytes, length: int) -> bytes:
+    """RFC 5869 with SHA-256."""
+    extracted = hmac.digest(salt or bytes(32), secret, "sha256")
+    block, out = b"", b""
+    for number in range(1, math.ceil(length / 32) + 1):
+        block = hmac.digest(extracted, block + info + bytes([number]), "sha256")
+        out += block
+    return out[:length]
+
+
+def canonical(value: Any) -> bytes:
+    """RFC 8785 without floats."""
+    if value is None or isinstance(value, bool):
+        return {None: b"null", True: b"true", False: b"false"}[value]
+    if isinstance(value, int):
+        return str(value).encode()
+    if isinstance(value, str):
+        short = {8: "\\b", 9: "\\t", 10: "\\n", 12: "\\f", 13: "\\r", 34: '\\"', 92: "\\\\"}
+        escaped = "".join(short.get(ord(char)) or (f"\\u{ord(char):04x}" if ord(char) < 32 else char) for char in value)
+        return f'"{escaped}"'.encode()
+    if isinstance(value, list):
+        return b"[" + b",".join(canonical(item) for item in value) + b"]"
+    ordered = sorted(value.items(), key=lambda item: item[0].encode("utf-16-be"))
+    return b"{" + b",".join(canonical(key) + b":" + canonical(item) for key, item in ordered) + b"}"
+
+
+def value_bytes(value: Any) -> bytes:
+    """`encode_value`: letter, length or count, content."""
+    if value is None or isinstance(value, bool):
+        return {None: b"z", True: b"t", False: b"f"}[value]
+    if isinstance(value, float) and value != int(value):
+        return _sized(b"d", _decimal(value).encode())
+    if isinstance(value, int | float):
+        return _sized(b"i", str(int(value)).encode())
+    if isinstance(value, str):
+        return _sized(b"s", value.encode())
+    if isinstance(value, list):
+        return b"l" + struct.pack(">I", len(value)) + b"".join(map(value_bytes, value))
+    ordered = sorted(value.items(), key=lambda item: item[0].encode())
+    pairs = (_sized(b"k", key.encode()) + value_bytes(item) for key, item in ordered)
+    return b"o" + struct.pack(">I", len(value)) + b"".join(pairs)
+
+
+def _sized(letter: bytes, content: bytes) -> bytes:
+    return letter + struct.pack(">I", len(content)) + content
+
+
+def _decimal(value: float) -> str:
+    """Shortest digits that read back the same; with an exponent only below 10^-6."""
+    sign, digits, exponent = Decimal(repr(value)).as_tuple()
+    text = "".join(map(str, digits)).rstrip("0")
+    exponent += len(digits) - len(text)  # type: ignore[operator]
+    first = exponent + len(text) - 1  # type: ignore[operator]
+    if first < -6:
+        body = text[0] + ("." + text[1:] if len(text) > 1 else "") + f"E-{-first}"
+    else:
+        padded = text.rjust(1 - exponent, "0")  # type: ignore[operator]
+        body = padded[:exponent] + "." + padded[exponent:]  # type: ignore[misc]
+    return "-" * sign + body
+
+
+def message_of(message: dict[str, Any]) -> dict[str, Any]:
+    found = {name: value for name, value in message.items() if value is not None}
+    content = message.get("content")
+    if isinstance(content, list) and all(part["type"] == "text" for part in content):
+        content = "".join(part["text"] for part in content)
+    if isinstance(content, str):
+        text = content.replace("\r\n", "\n").replace("\r", "\n").strip()
+        found["content"] = unicodedata.normalize("NFC", text).strip()
+    return found
+
+
+def identity(vector: dict[str, Any]) -> tuple[bytes, bytes]:
+    """Fingerprint and exact key."""
+    body, left_out = vector["request"], {"hitproof", "stream", "stream_options", "user", "metadata", "store"}
+    left_out |= {"safety_identifier", "service_tier", "model", "messages"}
+    parameters = {name: value for name, value in body.items() if name not in left_out and value is not None}
+    messages = [message_of(message) for message in body["messages"]]
+    fingerprint = digest(
+        "hitproof/fingerprint/v1",
+        vector["model_version"].encode(),
+        vector["embedder_digest"].encode(),
+        value_bytes(messages[:-1]),
+        value_bytes(parameters),
+    )
+    key = bytes.fromhex(vector["lookup_key_hex"])
+    return fingerprint, hmac.digest(
+        key, fields("hitproof/exact-key/v1", fingerprint, value_bytes(messages[-1])), "sha256"
+    )
+
+
+def tenant_key(data_key: bytes, purpose: str, tenant: str) -> bytes:
+    return hkdf(data_key, b"", fields("hitproof/tenant-key/v1", purpose.encode(), tenant.encode()), 32)
+
+
+def tau(cosine: int, norm_squared: int) -> int:
+    """The smallest t with t · 10^4 ≥ cosine · sqrt(norm_squared · 510²)."""
+    t = 0
+    while t * t * 10**8 < cosine * cosine * norm_squared * 260_100:
+        t += 1
+    return t
+
+
+def component(value: float) -> int:
+    """508 · value, half to even, clipped; exact in double precision for a float32."""
+    return max(-127, min(127, round(value * 508)))
+
+
+def entry_text(number: int) -> str:
+    return "ent_" + "".join(BASE32[number >> shift & 31] for shift in range(60, -1, -5))
+
+
+def key_checksum(body: str) -> str:
+    value = zlib.crc32(body.encode())
+    return "".join(BASE62[value // 62**power % 62] for power in range(5, -1, -1))
+
+
+def unseal(vector: dict[str, Any], sealed: bytes) -> bytes:
+    """Open a sealed value; ValueError for whatever is wrong."""
+    place = fields(
+        "hitproof/entry-place/v1",
+        vector["tenant"].encode(),
+        struct.pack(">Q", vector["entry"]),
+        vector["field"].encode(),
+        struct.pack(">I", vector["schema_version"]),
+    )
+    if sealed[0] != 1 or sealed[1:5] != struct.pack(">I", vector["epoch"]):
+        raise ValueError("version or epoch")
+    derived = hkdf(bytes.fromhex(vector["data_key_hex"]), sealed[5:37], place, 64)
+    if derived[32:] != sealed[37:69]:
+        raise ValueError("commitment")
+    cipher = AES.new(derived[:32], AES.MODE_GCM, nonce=bytes(12))
+    cipher.update(fields("hitproof/entry-aad/v1", place, sealed[1:5], sealed[37:69]))
+    return bytes(cipher.decrypt_and_verify(sealed[69:-16], sealed[-16:]))
+
+
+def salt_of(vector: dict[str, Any]) -> bytes:
+    place = fields(
+        "hitproof/entry-place/v1",
+        vector["tenant"].encode(),
+        struct.pack(">Q", vector["entry"]),
+        vector["field"].encode(),
+        struct.pack(">I", vector["schema_version"]),
+    )
+    parts = (bytes.fromhex(vector["drawn_hex"]), place, bytes.fromhex(vector["plaintext_hex"]))
+    return hmac.digest(bytes.fromhex(vector["data_key_hex"]), fields("hitproof/entry-salt/v1", *parts), "sha256")
+
+
+def key_id(kek: bytes) -> str:
+    return "kek-" + hmac.digest(kek, fields("hitproof/kek-id/v1"), "sha256")[:8].hex()
+
+
+def unwrap(vector: dict[str, Any]) -> bytes:
+    kek, wrapped = bytes.fromhex(vector["key_encryption_key_hex"]), bytes.fromhex(vector["wrapped_hex"])
+    identifier = bytes.fromhex(key_id(kek).removeprefix("kek-"))
+    place = vector["tenant"].encode(), struct.pack(">q", vector["epoch"]), identifier
+    derived = hkdf(kek, b"", fields("hitproof/wrapping-key/v1", *place), 96)
+    if (wrapped[0], wrapped[1:9], wrapped[9:41]) != (1, identifier, derived[64:]):
+        raise ValueError("version, key or commitment")
+    return bytes(AES.new(derived[:64], AES.MODE_SIV).decrypt_and_verify(wrapped[57:], wrapped[41:57]))
+
+
+def combine(shares: list[str]) -> bytes:
+    halves: tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]] = ([], [])
+    for text in shares:
+        body, _, checksum = text.rpartition("_")
+        if digest("hitproof/share-checksum/v1", body.encode())[:4].hex() != checksum:
+            raise ValueError("checksum")
+        _, _, number, _, _, secret = body.split("_")
+        for half, place in zip(halves, (slice(0, 16), slice(16, 32)), strict=True):
+            half.append((int(number), bytes.fromhex(secret)[place]))
+    return b"".join(bytes(Shamir.combine(half)) for half in halves)
+
+
+def audit_hash(row: dict[str, Any]) -> bytes:
+    texts = (row["actor"], row["tenant"] or "", row["action"], row["target"], row["detail"])
+    previous = bytes.fromhex(row["previous_hash_hex"])
+    return digest("hitproof/audit/v1", previous, struct.pack(">Q", row["at_ms"]), *(text.encode() for text in texts))
+
+
+def read_weights(data: bytes) -> dict[str, Any]:
+    """Tensors of an int8 safetensors file as nested lists."""
+    length = int.from_bytes(data[:8], "little")
+    header, body, found = json.loads(data[8 : 8 + length]), data[8 + length :], {}
+    for name, entry in header.items():
+        begin, end = entry["data_offsets"]
+        numbers = list(struct.unpack(f"{end - begin}b", body[begin:end]))
+        shape = entry["shape"]
+        found[name] = (
+            numbers if len(shape) == 1 else [numbers[i : i + shape[1]] for i in range(0, end - begin, shape[1])]
+        )
+    return found
