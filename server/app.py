@@ -81,7 +81,8 @@ def create_app(settings: Settings, outside: Outside) -> Edge:
     for router in ROUTERS:
         app.include_router(router)
     add_fault_handlers(app, ROUTERS)
-    return Edge(app, settings=settings, telemetry=telemetry, random=outside.random)
+    direct = {("POST", "/v1/chat/completions"): chat.create_chat_completion}
+    return Edge(app, settings=settings, telemetry=telemetry, random=outside.random, direct=direct)
 
 
 def _lifespan(
@@ -124,7 +125,9 @@ class Gateway:
             tenants_max=settings.tenant_cache_max,
         )
         digest = outside.embedder.digest
-        vectors = VectorReader(self.database, self.tenants, clock, embedder_digest=digest)
+        vectors = VectorReader(
+            self.database, self.tenants, clock, embedder_digest=digest, dimension=outside.embedder.dimension
+        )
         self.partitions = Partitions(
             vectors.load_partition,
             dimension=outside.embedder.dimension,

@@ -13,7 +13,6 @@ from starlette.responses import Response, StreamingResponse
 from crypto.errors import Error
 from server.api.authentication import tenant_of
 from server.api.body import check, json_body_schema, read_json_object
-from server.api.routing import DirectRoute
 from server.api.schemas import ChatBody
 from server.api.state import AppState, authenticate, state_of
 from server.api.steering import read_steering
@@ -27,7 +26,7 @@ from tenants.scopes import Caller, Scope
 
 log = structlog.get_logger()
 
-router = APIRouter(route_class=DirectRoute)
+router = APIRouter()
 
 
 class ForeignAnswer(Error):

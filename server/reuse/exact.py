@@ -35,7 +35,7 @@ class ExactTier:
         """Return the hit under *identity*, or None; a store that cannot be asked now is a miss."""
         tenant = asked.tenant
         try:
-            row = await self._database.read(
+            row = await self._database.read_by_key(
                 lambda connection: EntryRepository(connection, tenant.id).get_live(identity.exact_key)
             )
         except StoreError as error:
