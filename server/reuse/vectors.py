@@ -24,11 +24,14 @@ log = structlog.get_logger()
 class VectorReader:
     """Loads whole partitions, and single rows of them, of any tenant."""
 
-    def __init__(self, database: Database, tenants: TenantDirectory, clock: Clock, *, embedder_digest: str) -> None:
+    def __init__(
+        self, database: Database, tenants: TenantDirectory, clock: Clock, *, embedder_digest: str, dimension: int
+    ) -> None:
         self._database = database
         self._tenants = tenants
         self._clock = clock
         self._embedder_digest = embedder_digest
+        self._dimension = dimension
 
     async def load_partition(self, key: PartitionKey) -> tuple[Int64Vector, Int8Matrix]:
         """Return all live rows of *key*, in id order."""
@@ -39,7 +42,7 @@ class VectorReader:
                 key.scope, self._embedder_digest, now_ms=now_ms
             )
         )
-        return await asyncio.to_thread(open_vectors, context, sealed)
+        return await asyncio.to_thread(open_vectors, context, sealed, self._dimension)
 
     async def load_rows(self, key: PartitionKey, ids: Sequence[int]) -> tuple[Int64Vector, Int8Matrix]:
         """Return those of *ids* that are live in *key*."""
@@ -48,10 +51,12 @@ class VectorReader:
         sealed = await self._database.read(
             lambda connection: EntryRepository(connection, key.tenant).load_vectors_of(wanted, self._embedder_digest)
         )
-        return open_vectors(context, sealed)
+        return open_vectors(context, sealed, self._dimension)
 
 
-def open_vectors(context: TenantContext, sealed: list[tuple[EntryId, bytes]]) -> tuple[Int64Vector, Int8Matrix]:
+def open_vectors(
+    context: TenantContext, sealed: list[tuple[EntryId, bytes]], dimension: int
+) -> tuple[Int64Vector, Int8Matrix]:
     """Open sealed vectors into ids, shape (n,), and rows, shape (n, dimension); one that does not open is left out."""
     ids: list[int] = []
     rows: list[Int8Matrix] = []
@@ -64,5 +69,5 @@ def open_vectors(context: TenantContext, sealed: list[tuple[EntryId, bytes]]) ->
             continue
         ids.append(int(entry))
     if not ids:
-        return np.empty(0, np.int64), np.empty((0, 0), np.int8)
+        return np.empty(0, np.int64), np.empty((0, dimension), np.int8)
     return np.array(ids, np.int64), np.stack(rows)
