@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.routing import Route
 
 from crypto.errors import Error
 from server.api import admin, admin_access, cache, chat, health, openai
@@ -82,7 +83,20 @@ def create_app(settings: Settings, outside: Outside) -> Edge:
         app.include_router(router)
     add_fault_handlers(app, ROUTERS)
     direct = {("POST", "/v1/chat/completions"): chat.create_chat_completion}
-    return Edge(app, settings=settings, telemetry=telemetry, random=outside.random, direct=direct)
+    return Edge(
+        app,
+        settings=settings,
+        telemetry=telemetry,
+        random=outside.random,
+        direct=direct,
+        with_parameters=_parameter_prefixes(),
+    )
+
+
+def _parameter_prefixes() -> tuple[bytes, ...]:
+    """Return the spelled-out beginnings of the paths that end in a parameter."""
+    paths = {route.path for router in ROUTERS for route in router.routes if isinstance(route, Route)}
+    return tuple(sorted({path.partition("{")[0].encode() for path in paths if "{" in path}))
 
 
 def _lifespan(

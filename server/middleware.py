@@ -63,9 +63,11 @@ class Edge:
         telemetry: Telemetry,
         random: RandomSource,
         direct: Mapping[tuple[str, str], DirectEndpoint],
+        with_parameters: tuple[bytes, ...] = (),
     ) -> None:
         self._app = app
         self._direct = direct
+        self._with_parameters = with_parameters
         self._settings = settings
         self._telemetry = telemetry
         self._random = random
@@ -80,7 +82,7 @@ class Edge:
         request_id = self._new_request_id()
         scope["request_id"] = request_id
         exchange = _Exchange(scope, receive, send, self._settings, request_id)
-        shown = _doubt_head(scope, self._settings)
+        shown = _doubt_head(scope, self._settings) or self._doubt_path(scope.get("raw_path") or b"")
         if shown is not None:
             await exchange.refuse(shown)
             return
@@ -112,6 +114,12 @@ class Edge:
             return self._random.token_bytes(8).hex()
         except OSError:
             return "0" * 16
+
+    def _doubt_path(self, raw_path: bytes) -> Shown | None:
+        """Refuse a path that spells its fixed part in escapes: a proxy that guards paths would not know it."""
+        if b"%" not in raw_path or raw_path.startswith(self._with_parameters):
+            return None
+        return Shown(404, "invalid_request_error", "not_found", "there is nothing at this path")
 
     async def _serve(self, scope: Scope, exchange: _Exchange) -> None:
         try:

@@ -25,6 +25,7 @@ from server.store.errors import NotFound
 from server.store.lookups import LookupRepository
 from server.store.maintenance import AuditEvent, append_audit
 from server.store.records import EntrySummary, UsageRow
+from tenants.errors import UnsealError
 from tenants.identifiers import EntryId, LookupId
 from tenants.scopes import Scope
 from tenants.sealing import sealed_epoch
@@ -115,8 +116,12 @@ async def get_entry(request: Request, entry_id: str) -> Response:
     if summary is None or stored is None:
         raise NotFound("there is no such entry")
     context = await state.tenants.get(tenant)
-    key = context.open_with(sealed_epoch(stored.payload))
-    payload = unseal_payload(stored.payload, key=key, tenant=tenant, entry=entry)
+    try:
+        key = context.open_with(sealed_epoch(stored.payload))
+        payload = unseal_payload(stored.payload, key=key, tenant=tenant, entry=entry)
+    except UnsealError:
+        await state.engine.quarantine(tenant, entry, "does_not_open")
+        raise NotFound("there is no such entry") from None
     return _json(
         {
             **_summary(summary),

@@ -16,6 +16,7 @@ from server.reuse.answers import Account, Answer, StreamedAnswer
 from server.reuse.computing import Computer
 from server.reuse.decision import Accept, Decision, Reject, WouldAccept
 from server.reuse.exact import ExactTier
+from server.reuse.fingerprint import is_of_conversation
 from server.reuse.models import ModelRegistry
 from server.reuse.near import NearTier
 from server.reuse.outcomes import Bypass, Hit, Miss, Refused
@@ -135,8 +136,12 @@ class ReuseEngine:
             return Sight(Miss("no_cache" if not search else f"degraded_{near.fault}"), None, None, identity, near)
         if isinstance(near.decision, Accept) and near.accepted is not None:
             found_near = near.accepted
+            payload = found_near.payload
+            if not is_of_conversation(asked.request, payload.messages, payload.parameters, whole=False):
+                await self._quarantine.put(asked.tenant.id, found_near.row.id, "other_conversation")
+                return Sight(Miss("not_opened"), None, None, identity, near)
             outcome = Hit("private", found_near.row.id, "same_meaning")
-            return Sight(outcome, found_near.payload.response, found_near.row, identity, near)
+            return Sight(outcome, payload.response, found_near.row, identity, near)
         if isinstance(near.decision, WouldAccept):
             return Sight(Miss("shadow"), None, None, identity, near)
         return Sight(Miss(_reason(near.decision)), None, None, identity, near)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from server.ports import Clock
-from server.reuse.fingerprint import Identity
+from server.reuse.fingerprint import Identity, is_of_conversation
 from server.reuse.outcomes import Hit
 from server.reuse.payload import EntryPayload, unseal_payload
 from server.reuse.quarantine import Quarantine
@@ -65,7 +65,10 @@ class ExactTier:
             return None
         try:
             key = tenant.open_with(sealed_epoch(row.payload))
-            return unseal_payload(row.payload, key=key, tenant=tenant.id, entry=row.id)
+            payload = unseal_payload(row.payload, key=key, tenant=tenant.id, entry=row.id)
+            if is_of_conversation(asked.request, payload.messages, payload.parameters, whole=True):
+                return payload
+            await self._quarantine.put(tenant.id, row.id, "other_conversation")
         except UnsealError:
             await self._quarantine.put(tenant.id, row.id, "does_not_open")
         except TenantError:

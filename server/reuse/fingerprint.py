@@ -47,6 +47,21 @@ def identify(request: ChatRequest, *, model_version: str, embedder_digest: str, 
     return Identity(fingerprint, exact)
 
 
+def is_of_conversation(
+    request: ChatRequest, messages: Sequence[Mapping[str, object]], parameters: Mapping[str, object], *, whole: bool
+) -> bool:
+    """Tell whether a sealed entry's own words make it *request*'s: all of them, or all but the last message.
+
+    The columns that led to the entry are not sealed, so whoever can write the database can point them anywhere.
+    """
+    mine, theirs = (request.messages, messages) if whole else (request.context, messages[:-1])
+    if list(mine) == list(theirs) and request.material_parameters == parameters:
+        return True
+    return encode_value([_canonical_message(message) for message in mine]) == encode_value(
+        [_canonical_message(message) for message in theirs]
+    ) and encode_value(request.material_parameters) == encode_value(parameters)
+
+
 def _canonical_message(message: Mapping[str, object]) -> dict[str, object]:
     """Drop absent fields and write plain text one way, so that ["text"] and "text" are the same message."""
     found = {name: value for name, value in message.items() if value is not None}

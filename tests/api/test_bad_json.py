@@ -414,8 +414,11 @@ def test_a_client_cannot_lower_the_threshold(house: InProcess) -> None:
     assert loose.json()["hitproof"]["outcome"] == "miss"
 
 
-@pytest.mark.parametrize("options", [{"isolation": "none"}, {"scope": "global"}, {"threshold": -1}, {"threshold": 2},
-                                     {"ttl": 0}, {"tags": ["x"] * 17}, {"tags": ["\n"]}, {"tenant": "x"}, [], "x"])  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [{"isolation": "none"}, {"scope": "global"}, {"threshold": -1}, {"threshold": 2}, {"ttl": 0}, {"tags": ["x"] * 17},
+     {"tags": ["\n"]}, {"tenant": "x"}, [], "x"],
+)  # fmt: skip
 def test_cache_options_that_loosen_or_are_junk_are_a_400(house: InProcess, options: Any) -> None:
     assert str(assert_error(house.chat("Options?", hitproof=options), 400)["param"]).startswith("hitproof")
 
