@@ -118,7 +118,7 @@ def decide(
     """
     if len(candidates) > CANDIDATES_MAX:
         raise Error(f"{len(candidates)} candidates were given to decide; at most {CANDIDATES_MAX} are compared")
-    threshold = max(policy.threshold_ten_thousandths, steer_threshold_ten_thousandths or 0)
+    threshold = threshold_in_force(policy, steer_threshold_ten_thousandths)
     if policy.mode not in ("static", "shadow"):
         return Reject("mode", None, None, _explain(query, None, threshold, None, 0))
     if not is_matchable(query.norm_squared):
@@ -144,6 +144,11 @@ def decide(
     if nearest is None:
         return Reject("no_candidate", None, None, explanation)
     return Reject("below_threshold" if first_guard is None else "guard", nearest, first_guard, explanation)
+
+
+def threshold_in_force(policy: ReusePolicy, steer_threshold_ten_thousandths: int | None) -> int:
+    """Return the cosine that a candidate must reach: the policy's, or the request's where that is higher."""
+    return max(policy.threshold_ten_thousandths, steer_threshold_ten_thousandths or 0)
 
 
 def standing_guard(query: Facts, candidate: Facts, policy: ReusePolicy) -> str | None:

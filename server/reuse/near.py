@@ -13,12 +13,14 @@ import numpy as np
 import structlog
 
 from crypto.errors import Error
+from crypto.similarity import is_matchable, threshold_integer
 from server.embedding.async_embedder import AsyncEmbedder
 from server.index.partitions import PartitionKey, PartitionNotReady, Partitions
 from server.ports import Clock, Int8Matrix
-from server.reuse.decision import Accept, CandidateView, Decision, QueryView, WouldAccept, decide
+from server.reuse.decision import Accept, CandidateView, Decision, QueryView, WouldAccept, decide, threshold_in_force
 from server.reuse.guards import Facts, facts_of
 from server.reuse.payload import EntryPayload, unseal_payload
+from server.reuse.policy import ReusePolicy
 from server.reuse.quantise import norms_squared, quantise
 from server.reuse.quarantine import Quarantine
 from server.reuse.storing import Question
@@ -115,7 +117,8 @@ class NearTier:
             key = PartitionKey(tenant.id, fingerprint)
             candidates = await self._partitions.search(key, question.vector, CANDIDATES)
             scores = tuple((EntryId(candidate.id), candidate.score) for candidate in candidates)
-            found = await self._open(tenant, fingerprint, scores, max_age_s) if scores else {}
+            worth = _worth_opening(scores, tenant.policy, question, threshold_ten_thousandths)
+            found = await self._open(tenant, fingerprint, worth, max_age_s) if worth else {}
         except PartitionNotReady:
             self._telemetry.degraded.labels("index_loading").inc()
             return Near(question, None, {}, (), "index_loading")
@@ -124,7 +127,7 @@ class NearTier:
             log.warning("semantic_tier_failed", error=type(error).__name__)
             return Near(question, None, {}, (), "index")
         decision = decide(
-            QueryView(int(norms_squared(question.vector[np.newaxis])[0]), question.facts),
+            QueryView(_norm_squared(question), question.facts),
             [_view(item) for item in found.values()],
             tenant.policy,
             steer_threshold_ten_thousandths=threshold_ten_thousandths,
@@ -149,9 +152,13 @@ class NearTier:
         max_age_s: int | None,
     ) -> dict[EntryId, Found]:
         """Read and open candidates, best first; those that may not answer now are left out."""
-        rows = await self._database.read(
-            lambda connection: EntryRepository(connection, tenant.id).get_many([entry for entry, _ in scores])
-        )
+        rows: dict[EntryId, StoredEntry] = {}
+        for entry, _ in scores:
+            row = await self._database.read_by_key(
+                lambda connection, entry=entry: EntryRepository(connection, tenant.id).get(entry)  # type: ignore[misc]
+            )
+            if row is not None:
+                rows[entry] = row
         now_ms = self._clock.now_ms()
         found: dict[EntryId, Found] = {}
         for entry, score in scores:
@@ -175,6 +182,21 @@ class NearTier:
             if payload.facts is not None and payload.norm_squared is not None:
                 found[entry] = Found(row, payload, score)
         return found
+
+
+def _worth_opening(
+    scores: tuple[tuple[EntryId, int], ...], policy: ReusePolicy, question: Question, steered: int | None
+) -> tuple[tuple[EntryId, int], ...]:
+    """Keep the candidates that satisfy the inequality, or else the nearest, which the explanation names."""
+    norm_squared = _norm_squared(question)
+    if not is_matchable(norm_squared):
+        return ()
+    tau = threshold_integer(threshold_in_force(policy, steered), norm_squared)
+    return tuple(item for item in scores if item[1] >= tau) or scores[:1]
+
+
+def _norm_squared(question: Question) -> int:
+    return int(norms_squared(question.vector[np.newaxis])[0])
 
 
 def _view(found: Found) -> CandidateView:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ from server.reuse.quantise import norms_squared
 from server.reuse.tenant_directory import TenantContext
 from server.store.database import Database
 from server.store.entries import EntryRepository
-from server.store.errors import NotFound
+from server.store.errors import Conflict, NotFound
 from server.store.records import NewEntry
 from server.store.tenancy import DataKeyRepository
 from tenants.identifiers import EntryId
@@ -29,6 +30,9 @@ log = structlog.get_logger()
 
 #: What a row costs beside its sealed bytes: columns, indexes, feed. Measured in docs/explanation/index.md.
 ROW_OVERHEAD_BYTES = 600
+
+#: Ids of one millisecond share 21 bits of chance, so two may meet; the second is drawn anew.
+ID_DRAWS_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +87,12 @@ class Storer:
 
     async def store(self, tenant: TenantContext, fresh: Fresh) -> EntryId:
         """Store *fresh* durably and return its id; raises `StoreError`, and then nothing was stored."""
-        entry = self._seal(tenant, fresh)
+        for _ in range(ID_DRAWS_MAX - 1):
+            with contextlib.suppress(Conflict):
+                return await self._store_as(tenant, self._seal(tenant, fresh), fresh)
+        return await self._store_as(tenant, self._seal(tenant, fresh), fresh)
 
+    async def _store_as(self, tenant: TenantContext, entry: NewEntry, fresh: Fresh) -> EntryId:
         def write(connection: Connection) -> None:
             if not DataKeyRepository(connection, tenant.id).has(tenant.data_key.epoch):
                 # The tenant was erased while its answer was in the air: nothing of it may appear again.
