@@ -185,4 +185,5 @@ def first_difference(seen: Reply, expected: Reply) -> str:
     """Show where two replies part."""
     with_other, alone = (f"{reply.status}\n".encode() + reply.everything() for reply in (seen, expected))
     start = next((at for at, (a, b) in enumerate(zip(with_other, alone, strict=False)) if a != b), 0)
-    return f"with the other: {with_other[max(0, start - 80) : start + 200]!r}\nalone: {alone[max(0, start - 80) : start + 200]!r}"
+    around = slice(max(0, start - 80), start + 200)
+    return f"with the other: {with_other[around]!r}\nalone: {alone[around]!r}"
