@@ -68,7 +68,7 @@ class Database:
         On SQLite it runs here and now: with WAL a reader waits for nobody, and the read takes a sixth of what the way to
         another thread and back costs (docs/explanation/serving.md). Elsewhere it is `read`.
         """
-        if self.engine.dialect.name == "sqlite":
+        if self.engine.dialect.name == "sqlite" and not self._closed:
             return self._read(run)
         return await self.read(run)
 

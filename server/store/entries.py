@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import and_, bindparam, func, literal_column
 
 from server.store.errors import NotFound
 from server.store.records import EntrySummary, NewEntry, StoredEntry
-from server.store.scoped import TenantRepository, scoped_delete, scoped_insert, scoped_select, scoped_update
+from server.store.scoped import Prepared, TenantRepository, scoped_delete, scoped_insert, scoped_select, scoped_update
 from server.store.tables import entries, entry_tags, feed, model_versions, models
 from tenants.identifiers import EntryId
 
 LIST_MAX: Final = 200
+
+#: Written into the SQL: SQLite plans anew at every execution when a partial index hangs on a bound value (20 µs).
+_IS_LIVE: Final = entries.c.state == literal_column("'live'")
 
 _STORED: Final = (
     scoped_select(
@@ -38,14 +41,14 @@ _STORED: Final = (
     )
     .outerjoin(models, models.c.alias == entries.c.model)
 )
-_BY_EXACT_KEY: Final = _STORED.where(entries.c.exact_key == bindparam("exact_key"), entries.c.state == "live")
-_BY_ID: Final = _STORED.where(entries.c.id == bindparam("entry_id"))
+_BY_EXACT_KEY: Final = Prepared(_STORED.where(entries.c.exact_key == bindparam("exact_key"), _IS_LIVE))
+_BY_ID: Final = Prepared(_STORED.where(entries.c.id == bindparam("entry_id")))
 _VECTORS: Final = (
     scoped_select(entries, entries.c.id, entries.c.vector)
     .where(
         entries.c.fingerprint == bindparam("fingerprint"),
         entries.c.embedder == bindparam("embedder"),
-        entries.c.state == "live",
+        _IS_LIVE,
         entries.c.vector.is_not(None),
         entries.c.expires_at_ms > bindparam("now_ms"),
     )
@@ -64,14 +67,27 @@ _SUMMARY_COLUMNS: Final = (
     "hit_count",
     "size_bytes",
 )
-_INSERT: Final = scoped_insert(entries)
-_INSERT_TAG: Final = scoped_insert(entry_tags)
-_INSERT_FEED: Final = scoped_insert(feed)
-_LIVE_IDS_OF_KEY: Final = scoped_select(entries, entries.c.id, entries.c.fingerprint).where(
-    entries.c.exact_key == bindparam("exact_key"), entries.c.state == "live"
+_NEW_FIELDS: Final = tuple(name for name in NewEntry.__dataclass_fields__ if name != "tags")
+_INSERT: Final = Prepared(
+    scoped_insert(entries).values(
+        **{name: bindparam(name) for name in _NEW_FIELDS},
+        state=literal_column("'live'"),
+        hit_count=literal_column("0"),
+        last_hit_at_ms=bindparam("created_at_ms"),
+    )
 )
-_DELETE: Final = scoped_delete(entries).where(entries.c.id == bindparam("entry_id"))
-_TOUCH: Final = (
+_INSERT_TAG: Final = Prepared(scoped_insert(entry_tags).values(tag=bindparam("tag"), entry_id=bindparam("entry_id")))
+_INSERT_FEED: Final = Prepared(
+    scoped_insert(feed).values(**{name: bindparam(name) for name in ("operation", "entry_id", "fingerprint", "at_ms")})
+)
+_LIVE_IDS_OF_KEY: Final = Prepared(
+    scoped_select(entries, entries.c.id, entries.c.fingerprint).where(
+        entries.c.exact_key == bindparam("exact_key"), _IS_LIVE
+    )
+)
+_DELETE: Final = Prepared(scoped_delete(entries).where(entries.c.id == bindparam("entry_id")))
+_DELETE_TAGS: Final = Prepared(scoped_delete(entry_tags).where(entry_tags.c.entry_id == bindparam("entry_id")))
+_TOUCH: Final = Prepared(
     scoped_update(entries)
     .where(entries.c.id == bindparam("entry_id"))
     .values(
@@ -97,12 +113,12 @@ class EntryRepository(TenantRepository):
 
     def get_live(self, exact_key: bytes) -> StoredEntry | None:
         """Return the live entry under *exact_key*, expired or not."""
-        row = self._run(_BY_EXACT_KEY, {"exact_key": exact_key}).first()
+        row = self._one(_BY_EXACT_KEY, {"exact_key": exact_key})
         return None if row is None else StoredEntry(*row)
 
     def get(self, entry: EntryId) -> StoredEntry | None:
         """Return one entry of this tenant."""
-        row = self._run(_BY_ID, {"entry_id": entry}).first()
+        row = self._one(_BY_ID, {"entry_id": entry})
         return None if row is None else StoredEntry(*row)
 
     def get_many(self, ids: Sequence[EntryId]) -> dict[EntryId, StoredEntry]:
@@ -120,27 +136,24 @@ class EntryRepository(TenantRepository):
         statement = scoped_select(entries, entries.c.id, entries.c.vector).where(
             entries.c.id.in_(ids),
             entries.c.embedder == embedder,
-            entries.c.state == "live",
+            _IS_LIVE,
             entries.c.vector.is_not(None),
         )
         return [(EntryId(row[0]), row[1]) for row in self._run(statement)]
 
     def add(self, entry: NewEntry) -> None:
         """Store *entry* and take the place of a live one under the same exact key."""
-        for old, fingerprint in self._run(_LIVE_IDS_OF_KEY, {"exact_key": entry.exact_key}).all():
+        for old, fingerprint in self._all(_LIVE_IDS_OF_KEY, {"exact_key": entry.exact_key}):
             self._remove(old, fingerprint, entry.created_at_ms)
-        values = asdict(entry)
-        tags = values.pop("tags")
-        values |= {"state": "live", "state_reason": None, "hit_count": 0, "last_hit_at_ms": entry.created_at_ms}
-        self._run(_INSERT, values)
-        self._run_many(_INSERT_TAG, [{"tag": tag, "entry_id": entry.id} for tag in sorted(set(tags))])
+        self._do(_INSERT, {name: getattr(entry, name) for name in _NEW_FIELDS})
+        self._do_many(_INSERT_TAG, [{"tag": tag, "entry_id": entry.id} for tag in sorted(set(entry.tags))])
         self._feed("add", entry.id, entry.fingerprint, entry.created_at_ms)
 
     def quarantine(self, entry: EntryId, *, reason: str, at_ms: int) -> bool:
         """Take a live entry out of service and keep it for inspection; False when there was none."""
         row = self._run(
             scoped_update(entries)
-            .where(entries.c.id == bindparam("entry_id"), entries.c.state == "live")
+            .where(entries.c.id == bindparam("entry_id"), _IS_LIVE)
             .values(state="quarantined", state_reason=reason[:200])
             .returning(entries.c.fingerprint),
             {"entry_id": entry},
@@ -170,7 +183,7 @@ class EntryRepository(TenantRepository):
 
     def touch(self, hits: Iterable[tuple[EntryId, int, int]]) -> None:
         """Add up (entry, hits, last at_ms): what eviction goes by. Expiry is absolute and stays where it is."""
-        self._run_many(_TOUCH, [{"entry_id": entry, "hits": count, "at_ms": at} for entry, count, at in hits])
+        self._do_many(_TOUCH, [{"entry_id": entry, "hits": count, "at_ms": at} for entry, count, at in hits])
 
     def list_page(self, *, after: EntryId | None, limit: int, tag: str | None, model: str | None) -> list[EntrySummary]:
         """Return a page of summaries, newest first, that begins behind *after*."""
@@ -218,12 +231,12 @@ class EntryRepository(TenantRepository):
         return [(EntryId(row[0]), row[1], row[2], row[3], row[4], row[5]) for row in self._run(statement)]
 
     def _remove(self, entry: EntryId, fingerprint: bytes, at_ms: int) -> None:
-        self._run(scoped_delete(entry_tags).where(entry_tags.c.entry_id == bindparam("entry_id")), {"entry_id": entry})
-        self._run(_DELETE, {"entry_id": entry})
+        self._do(_DELETE_TAGS, {"entry_id": entry})
+        self._do(_DELETE, {"entry_id": entry})
         self._feed("remove", entry, fingerprint, at_ms)
 
     def _feed(self, operation: str, entry: EntryId, fingerprint: bytes, at_ms: int) -> None:
-        self._run(
+        self._do(
             _INSERT_FEED,
             {"operation": operation, "entry_id": entry, "fingerprint": fingerprint, "at_ms": at_ms},
         )

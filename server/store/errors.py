@@ -2,8 +2,10 @@
 
 crypto.errors.Error
 └── StoreError
-    ├── StoreBusy           the queue of writes is full, or the database stayed locked
+    ├── StoreBusy           the queue of writes is full, or another process held the database too long
     ├── StoreUnavailable    the database does not answer; nothing was acknowledged
+    ├── UnknownSchema       the database was made by a newer release
+    ├── Unstorable          a value that the database refuses: too long, out of range, or with a NUL
     ├── Conflict            the row is there already
     └── NotFound            no such row for this tenant
 """
@@ -23,6 +25,14 @@ class StoreBusy(StoreError):
 
 class StoreUnavailable(StoreError):
     """The database cannot be used now; what was asked for did not happen."""
+
+
+class UnknownSchema(StoreError):
+    """The database has a schema that this release does not know."""
+
+
+class Unstorable(StoreError):
+    """The database refuses a value; the caller must change it."""
 
 
 class Conflict(StoreError):

@@ -3,24 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any, Final
 
 from sqlalchemy import bindparam, func
 from sqlalchemy.dialects import postgresql, sqlite
 
 from server.store.records import LookupRecord, UsageRow
-from server.store.scoped import TENANT, TenantRepository, scoped_delete, scoped_insert, scoped_select, scoped_update
+from server.store.scoped import (
+    TENANT,
+    Prepared,
+    TenantRepository,
+    scoped_delete,
+    scoped_insert,
+    scoped_select,
+    scoped_update,
+)
 from server.store.tables import lookups, usage
 from tenants.identifiers import LookupId
 
 LIST_MAX: Final = 500
 
 _FIELDS: Final = tuple(LookupRecord.__dataclass_fields__)
-_INSERT: Final = scoped_insert(lookups)
+_INSERT: Final = Prepared(scoped_insert(lookups).values(**{name: bindparam(name) for name in _FIELDS}))
 _GET: Final = scoped_select(lookups, *(lookups.c[name] for name in _FIELDS)).where(lookups.c.id == bindparam("lookup"))
 _USAGE_KEY: Final = ("tenant_id", "day", "key_id", "model", "outcome", "tier")
 _USAGE_SUMS: Final = ("requests", "saved_prompt_tokens", "saved_output_tokens", "saved_micro", "latency_us")
+_USAGE_FIELDS: Final = tuple(UsageRow.__dataclass_fields__)
+
+
+def _add_up(insert: Any) -> Prepared:
+    """Return the upsert that adds to a row that is there; the two databases write it alike, SQLAlchemy does not."""
+    statement = insert(usage).values(tenant_id=bindparam(TENANT), **{name: bindparam(name) for name in _USAGE_FIELDS})
+    return Prepared(
+        statement.on_conflict_do_update(
+            index_elements=list(_USAGE_KEY),
+            set_={name: usage.c[name] + statement.excluded[name] for name in _USAGE_SUMS},
+        )
+    )
+
+
+_ADD_UP: Final = {"sqlite": _add_up(sqlite.insert), "postgresql": _add_up(postgresql.insert)}
 
 
 class LookupRepository(TenantRepository):
@@ -28,7 +50,7 @@ class LookupRepository(TenantRepository):
 
     def add_many(self, records: Iterable[LookupRecord]) -> None:
         """Store lookups."""
-        self._run_many(_INSERT, [asdict(record) for record in records])
+        self._do_many(_INSERT, [{name: getattr(record, name) for name in _FIELDS} for record in records])
 
     def get(self, lookup: LookupId) -> LookupRecord | None:
         """Return one lookup of this tenant."""
@@ -72,20 +94,13 @@ class LookupRepository(TenantRepository):
 
     def add_usage(self, rows: Iterable[UsageRow]) -> None:
         """Add *rows* to what is there for the same day, key, model and outcome."""
-        dialect = self._connection.dialect.name
-        insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
-        statement: Any = insert(usage).values(tenant_id=bindparam(TENANT))
-        statement = statement.on_conflict_do_update(
-            index_elements=list(_USAGE_KEY),
-            set_={name: usage.c[name] + statement.excluded[name] for name in _USAGE_SUMS},
-        )
-        self._run_many(statement, [asdict(row) for row in rows])
+        statement = _ADD_UP[self._connection.dialect.name]
+        self._do_many(statement, [{name: getattr(row, name) for name in _USAGE_FIELDS} for row in rows])
 
     def sum_usage(self, *, since_day: str) -> list[UsageRow]:
         """Return usage rows since *since_day*, oldest first."""
-        fields = tuple(UsageRow.__dataclass_fields__)
         statement = (
-            scoped_select(usage, *(usage.c[name] for name in fields))
+            scoped_select(usage, *(usage.c[name] for name in _USAGE_FIELDS))
             .where(usage.c.day >= since_day)
             .order_by(usage.c.day)
         )

@@ -74,12 +74,15 @@ class AuditEvent:
 
 def append_audit(connection: Connection, event: AuditEvent, *, at_ms: int) -> None:
     """Chain *event* to the audit log; runs in the change's own transaction, so neither is there without the other."""
-    last = connection.execute(select(audit_log.c.hash).order_by(audit_log.c.seq.desc()).limit(1)).first()
-    previous = AUDIT_START if last is None else bytes(last[0])
+    last = connection.execute(
+        select(audit_log.c.seq, audit_log.c.hash).order_by(audit_log.c.seq.desc()).limit(1)
+    ).first()
+    seq, previous = (1, AUDIT_START) if last is None else (last[0] + 1, bytes(last[1]))
     detail = canonical_json(event.detail)
     connection.execute(
         insert(audit_log),
         {
+            "seq": seq,
             "at_ms": at_ms,
             "actor": event.actor,
             "tenant_id": event.tenant,
@@ -93,14 +96,17 @@ def append_audit(connection: Connection, event: AuditEvent, *, at_ms: int) -> No
 
 
 def verify_audit_chain(connection: Connection) -> int | None:
-    """Recompute the chain; return the first row that does not fit, or None."""
+    """Recompute the chain; return the first row that does not fit, or None.
+
+    A chain whose newest rows were cut off fits: only somebody who kept a later hash can tell.
+    """
     previous = AUDIT_START
     statement = select(*(audit_log.c[name] for name in AuditRow.__dataclass_fields__)).order_by(audit_log.c.seq)
-    for row in connection.execute(statement):
+    for seq, row in enumerate(connection.execute(statement), start=1):
         found = AuditRow(*row)
         event = AuditEvent(found.actor, found.tenant_id, found.action, found.target, None)
         expected = _audit_hash(previous, found.at_ms, event, found.detail.encode())
-        if bytes(found.previous_hash) != previous or bytes(found.hash) != expected:
+        if found.seq != seq or bytes(found.previous_hash) != previous or bytes(found.hash) != expected:
             return found.seq
         previous = expected
     return None
@@ -118,7 +124,8 @@ def _audit_hash(previous: bytes, at_ms: int, event: AuditEvent, detail: bytes) -
     return digest_fields(
         AUDIT_DOMAIN,
         previous,
-        at_ms.to_bytes(8, "big"),
+        # Signed, so that whatever a changed row says can be hashed.
+        at_ms.to_bytes(8, "big", signed=True),
         event.actor.encode(),
         (event.tenant or "").encode(),
         event.action.encode(),

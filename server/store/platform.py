@@ -162,8 +162,8 @@ class PlatformRepository:
         ).first()
         if found is None:
             self._connection.execute(insert(model_versions), asdict(version))
-        elif found[0] == "superseded":
-            self._set_version_status(version.model_version, version.reported, "active")
+        else:
+            self._change_version_status(version.model_version, version.reported, before="superseded", after="active")
         self._connection.execute(
             update(models)
             .where(models.c.alias == alias)
@@ -181,11 +181,16 @@ class PlatformRepository:
         )
         return changed.rowcount
 
-    def _set_version_status(self, model_version: str, reported: str, status: str) -> None:
+    def _change_version_status(self, model_version: str, reported: str, *, before: str, after: str) -> None:
+        """Change a status that is *before*; what was revoked in the meantime stays revoked."""
         self._connection.execute(
             update(model_versions)
-            .where(model_versions.c.model_version == model_version, model_versions.c.reported == reported)
-            .values(status=status)
+            .where(
+                model_versions.c.model_version == model_version,
+                model_versions.c.reported == reported,
+                model_versions.c.status == before,
+            )
+            .values(status=after)
         )
 
     def _supersede_if_unused(self, model_version: str, reported: str) -> None:
@@ -193,7 +198,7 @@ class PlatformRepository:
             select(models.c.alias).where(models.c.model_version == model_version, models.c.reported == reported)
         ).first()
         if used is None:
-            self._set_version_status(model_version, reported, "superseded")
+            self._change_version_status(model_version, reported, before="active", after="superseded")
 
     def get_meta(self, name: str) -> str | None:
         """Return what was written down under *name*."""

@@ -9,13 +9,16 @@ from sqlalchemy import bindparam, func
 
 from server.store.errors import Conflict, NotFound
 from server.store.records import ApiKeyRecord, PolicyRecord
-from server.store.scoped import TenantRepository, scoped_delete, scoped_insert, scoped_select, scoped_update
+from server.store.scoped import Prepared, TenantRepository, scoped_delete, scoped_insert, scoped_select, scoped_update
 from server.store.tables import api_keys, data_keys, policies
 from tenants.data_keys import WrappedDataKey
 from tenants.identifiers import KeyId
 
 _POLICY_FIELDS: Final = tuple(PolicyRecord.__dataclass_fields__)
 _KEY_FIELDS: Final = tuple(ApiKeyRecord.__dataclass_fields__)
+_HAS_EPOCH: Final = Prepared(
+    scoped_select(data_keys, data_keys.c.epoch).where(data_keys.c.epoch == bindparam("of_epoch"))
+)
 
 
 class PolicyRepository(TenantRepository):
@@ -120,8 +123,7 @@ class DataKeyRepository(TenantRepository):
 
     def has(self, epoch: int) -> bool:
         """Tell whether the data key of *epoch* is still there: false once the tenant was erased."""
-        statement = scoped_select(data_keys, data_keys.c.epoch).where(data_keys.c.epoch == bindparam("of_epoch"))
-        return self._run(statement, {"of_epoch": epoch}).first() is not None
+        return self._one(_HAS_EPOCH, {"of_epoch": epoch}) is not None
 
     def newest_created_at_ms(self) -> int | None:
         """Return when the newest epoch began."""
