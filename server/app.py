@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
 from fastapi import FastAPI
+from sqlalchemy import Connection
 from starlette.routing import Route
 
 from crypto.errors import Error
@@ -44,12 +46,16 @@ from server.reuse.tenant_directory import TenantDirectory
 from server.reuse.vectors import VectorReader
 from server.settings import Settings
 from server.store.database import Database
+from server.store.platform import PlatformRepository
 from server.telemetry import Telemetry
 from server.upstream.directory import BuildUpstream, UpstreamDirectory
 from tenants.identifiers import TenantId
 from tenants.key_providers import KeyProvider
 
+log = structlog.get_logger()
+
 UPSTREAM_REFRESH_S = 10.0
+EMBEDDER_META = "embedder"
 ROUTERS = (chat.router, openai.router, cache.router, admin.router, admin_access.router, health.router)
 
 
@@ -239,6 +245,7 @@ class Gateway:
 
     async def start(self) -> None:
         """Read the platform's set-up and start what runs beside requests."""
+        await self._note_embedder()
         await self.follower.start()
         await self.models.refresh()
         await self.models.ask_upstreams()
@@ -259,6 +266,20 @@ class Gateway:
         await self.embedder.close()
         await self.partitions.close()
         await asyncio.to_thread(self.database.close)
+
+    async def _note_embedder(self) -> None:
+        """Say so when the embedder is another than last time: its vectors never meet the old ones, which expire unseen."""
+
+        def note(connection: Connection) -> str | None:
+            platform = PlatformRepository(connection)
+            before = platform.get_meta(EMBEDDER_META)
+            if before != self.embedder.digest:
+                platform.set_meta(EMBEDDER_META, self.embedder.digest)
+            return before
+
+        before = await self.database.write(note)
+        if before is not None and before != self.embedder.digest:
+            log.warning("embedder_changed", before=before, now=self.embedder.digest)
 
     def _forget_tenant(self, tenant: TenantId) -> None:
         self.totals.forget(tenant)

@@ -50,11 +50,13 @@ def quickstart(
     as_json: JsonOption = False,
 ) -> None:
     """Set up and serve a demonstration: database, keys, two organisations, a runner with a small model, the gateway."""
+    from server.index.faiss_setup import require_one_faiss
     from server.serving import build_outside, listen, load_configured_embedder, run_gateway
     from server.telemetry import configure_logging
 
     settings = settings_from(data, config, port=port)
     configure_logging(settings.log_format)
+    require_one_faiss()
     with locked(settings):
         listener = listen(settings.host, settings.port)
         with opened(settings) as store:
