@@ -7,7 +7,7 @@ import sys
 import typer
 
 from crypto.errors import Error
-from server.cli import cache, database, diagnosis, platform, quickstart, runner, serve
+from server.cli import cache, database, diagnosis, models, quickstart, runner, serve, tenancy
 
 app = typer.Typer(
     name="hitproof",
@@ -21,12 +21,12 @@ app.command("serve")(serve.serve)
 app.command("runner")(runner.runner)
 app.command("doctor")(diagnosis.doctor)
 app.add_typer(database.app, name="db")
-app.add_typer(platform.organisations, name="org")
-app.add_typer(platform.tenants, name="tenant")
-app.add_typer(platform.keys, name="key")
-app.add_typer(platform.upstreams, name="upstream")
-app.add_typer(platform.models, name="model")
-app.add_typer(platform.policies, name="policy")
+app.add_typer(tenancy.organisations, name="org")
+app.add_typer(tenancy.tenants, name="tenant")
+app.add_typer(tenancy.keys, name="key")
+app.add_typer(models.upstreams, name="upstream")
+app.add_typer(models.models, name="model")
+app.add_typer(tenancy.policies, name="policy")
 app.add_typer(cache.app, name="cache")
 
 

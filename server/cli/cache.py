@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from crypto.errors import Error
 from server.cli.context import ACTOR, ConfigOption, DataOption, JsonOption, Opened, opened, print_result, settings_from
-from server.cli.platform import TenantArgument, _tenant_id
+from server.cli.naming import TenantArgument, find_tenant_id
 from tenants.identifiers import EntryId, TenantId
 
 app = typer.Typer(help="A tenant's entries.", no_args_is_help=True)
@@ -55,7 +55,7 @@ def invalidate(
         )
 
         def run(connection: Connection) -> int:
-            identifier = _tenant_id(connection, tenant)
+            identifier = find_tenant_id(connection, tenant)
             repository = EntryRepository(connection, identifier)
             if not yes:
                 return repository.count(selection)
@@ -78,7 +78,7 @@ def show_stats(
     with opened(settings_from(data, config)) as store:
 
         def load(connection: Connection) -> dict[str, Any]:
-            identifier = _tenant_id(connection, tenant)
+            identifier = find_tenant_id(connection, tenant)
             entries, size_bytes = EntryRepository(connection, identifier).totals()
             rows = LookupRepository(connection, identifier).sum_usage(since_day="")
             requests = sum(row.requests for row in rows)
@@ -111,7 +111,7 @@ def export_entries(
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         count = 0
         with os.fdopen(descriptor, "wb") as handle:
-            for line in _exported(store, store.database.read_now(lambda c: _tenant_id(c, tenant))):
+            for line in _exported(store, store.database.read_now(lambda c: find_tenant_id(c, tenant))):
                 handle.write(orjson.dumps(line) + b"\n")
                 count += 1
         print_result({"tenant": tenant, "entries": count, "file": str(file)}, as_json=as_json)
@@ -129,7 +129,7 @@ def import_entries(
     from server.cli.importing import import_lines
 
     with opened(settings_from(data, config)) as store:
-        identifier = store.database.read_now(lambda c: _tenant_id(c, tenant))
+        identifier = store.database.read_now(lambda c: find_tenant_id(c, tenant))
         with file.open("rb") as handle:
             count = import_lines(store, identifier, handle)
         print_result({"tenant": tenant, "entries": count}, as_json=as_json)

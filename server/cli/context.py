@@ -16,6 +16,7 @@ from server.clock import SystemClock, SystemRandom
 from server.datafolder import DataFolder, read_or_create_secret
 from server.keys import open_key_provider
 from server.settings import Settings, load_settings
+from server.store.data_keys import list_wrapping_keys
 from server.store.database import Database
 from server.store.migrate import upgrade
 from tenants.key_providers import KeyProvider
@@ -51,11 +52,12 @@ def opened(settings: Settings) -> Iterator[Opened]:
     """Open the data folder, bringing its schema up to this release, and close it again."""
     folder, random = DataFolder(settings.data), SystemRandom()
     folder.create()
-    provider = open_key_provider(settings, folder, random)
     pepper = read_or_create_secret(folder.pepper_file, random)
     database = Database(settings.database)
     try:
         upgrade(database.engine)
+        wrapped_under = database.read_now(list_wrapping_keys)
+        provider = open_key_provider(settings, folder, random, wrapped_under=wrapped_under)
         yield Opened(settings, folder, database, provider, pepper, SystemClock(), random)
     finally:
         database.close()

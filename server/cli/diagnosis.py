@@ -41,8 +41,7 @@ def doctor(data: DataOption = None, config: ConfigOption = None, as_json: JsonOp
     except SettingsError as error:
         findings.append(Finding("settings", False, str(error), "correct that setting"))
         settings = Settings()
-    for check in _CHECKS:
-        findings.append(check(settings))
+    findings += [check(settings) for check in _CHECKS]
     if as_json:
         print(json.dumps({"ok": all(item.ok for item in findings), "checks": [asdict(item) for item in findings]}))
     else:
@@ -117,17 +116,35 @@ def _check_keys(settings: Settings) -> Finding:
     from server.keys import open_key_provider
 
     folder = DataFolder(settings.data)
-    if settings.key_provider == "file" and not folder.key_file.exists():
-        return Finding("keys", True, "none yet; the first start makes one")
     try:
-        provider = open_key_provider(settings, folder, SystemRandom())
+        wrapped_under = _wrapping_keys(settings)
+        if settings.key_provider == "file" and not folder.key_file.exists() and not wrapped_under:
+            return Finding("keys", True, "none yet; the first start makes one")
+        provider = open_key_provider(settings, folder, SystemRandom(), wrapped_under=wrapped_under)
+        if not provider.is_available() and settings.key_provider != "shamir":
+            provider.key_id  # noqa: B018  # it raises the reason
     except Error as error:
         return Finding("keys", False, str(error), "restore the key file, or its mode (chmod 400)")
     if not provider.is_available():
-        return Finding(
-            "keys", settings.key_provider == "shamir", "sealed", "give the key, or its shares, to the process"
-        )
+        return Finding("keys", True, "in shares; a gateway starts sealed until they are given")
     return Finding("keys", True, f"{settings.key_provider}, {provider.key_id}")
+
+
+def _wrapping_keys(settings: Settings) -> frozenset[str]:
+    """Return the keys that the store's data keys need; none where there is no store, which is another check's matter."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from server.store.data_keys import list_wrapping_keys
+    from server.store.engines import open_engine
+
+    engine = open_engine(settings.database)
+    try:
+        with engine.connect() as connection:
+            return list_wrapping_keys(connection)
+    except SQLAlchemyError:
+        return frozenset()
+    finally:
+        engine.dispose()
 
 
 def _check_database(settings: Settings) -> Finding:

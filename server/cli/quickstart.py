@@ -69,11 +69,12 @@ def quickstart(
             embedder = load_configured_embedder(settings)
             with opened(settings) as store:
                 store.database.write_now(lambda connection: _point_at_runner(connection, store, runner_port()))
+                provider = store.provider
             url = f"http://{settings.host}:{listener.getsockname()[1]}"
             ready = {"url": url, "tenants": demo["tenants"], "console": None, "trust": None}
             run_gateway(
                 settings,
-                build_outside(settings, embedder),
+                build_outside(settings, embedder, provider),
                 listener,
                 on_ready=lambda: _announce(ready, settings, as_json=as_json),
             )

@@ -1,4 +1,4 @@
-"""`hitproof org|tenant|key|upstream|model|policy`: set things up from the command line, on the data folder itself.
+"""`hitproof org|tenant|key|policy`: set tenants up from the command line, on the data folder itself.
 
 A running gateway notices within seconds: it follows the same store.
 """
@@ -13,44 +13,14 @@ import typer
 from sqlalchemy import Connection
 
 from crypto.canonical import parse_json
-from crypto.errors import Error
 from server.cli.context import ACTOR, ConfigOption, DataOption, JsonOption, Opened, opened, print_result, settings_from
-from tenants.identifiers import KeyId, OrganisationId, TenantId
+from server.cli.naming import NameUnknown, TenantArgument, find_organisation_id, find_tenant_id
+from tenants.identifiers import KeyId, TenantId
 
 organisations = typer.Typer(help="Organisations: the billing units that own tenants.", no_args_is_help=True)
 tenants = typer.Typer(help="Tenants: isolated customers.", no_args_is_help=True)
 keys = typer.Typer(help="API keys.", no_args_is_help=True)
-upstreams = typer.Typer(help="Where misses are computed.", no_args_is_help=True)
-models = typer.Typer(help="Model aliases and their versions.", no_args_is_help=True)
 policies = typer.Typer(help="What a tenant allows to be reused.", no_args_is_help=True)
-
-
-class NameUnknown(Error):
-    """No organisation or tenant of that name."""
-
-
-def _organisation_id(connection: Connection, name: str) -> OrganisationId:
-    from server.store.platform import PlatformRepository
-
-    found = PlatformRepository(connection).find_organisation(name)
-    if found is None:
-        raise NameUnknown(f"there is no organisation {name!r}; `hitproof org list` shows them")
-    return found.id
-
-
-def _tenant_id(connection: Connection, name: str) -> TenantId:
-    """Find a tenant by id or by `organisation/name`."""
-    from server.store.platform import PlatformRepository
-
-    platform = PlatformRepository(connection)
-    organisation_names = {row.id: row.name for row in platform.list_organisations()}
-    for row in platform.list_tenants():
-        if name in (row.id, f"{organisation_names[row.organisation_id]}/{row.name}"):
-            return row.id
-    raise NameUnknown(f"there is no tenant {name!r}; name it as organisation/tenant, `hitproof tenant list` shows them")
-
-
-TenantArgument = Annotated[str, typer.Argument(help="The tenant, as organisation/name or id.")]
 
 
 @organisations.command("create")
@@ -94,7 +64,7 @@ def create_tenant(
         def make(connection: Connection) -> tuple[TenantId, str]:
             made = create(
                 connection,
-                _organisation_id(connection, organisation),
+                find_organisation_id(connection, organisation),
                 name,
                 quota=Quota(),
                 provider=store.provider,
@@ -133,7 +103,7 @@ def _set_status(data: Path | None, config: Path | None, tenant: str, status: str
 
     with opened(settings_from(data, config)) as store:
         store.database.write_now(
-            lambda c: set_status(c, _tenant_id(c, tenant), status, actor=ACTOR, now_ms=store.clock.now_ms())
+            lambda c: set_status(c, find_tenant_id(c, tenant), status, actor=ACTOR, now_ms=store.clock.now_ms())
         )
         print_result({"tenant": tenant, "status": status}, as_json=as_json)
 
@@ -168,7 +138,9 @@ def erase_tenant(
     if confirm != tenant:
         raise NameUnknown(f"to erase {tenant}, repeat with --confirm {tenant}")
     with opened(settings_from(data, config)) as store:
-        store.database.write_now(lambda c: erase(c, _tenant_id(c, tenant), actor=ACTOR, now_ms=store.clock.now_ms()))
+        store.database.write_now(
+            lambda c: erase(c, find_tenant_id(c, tenant), actor=ACTOR, now_ms=store.clock.now_ms())
+        )
         print_result({"tenant": tenant, "status": "erased"}, as_json=as_json)
 
 
@@ -216,7 +188,7 @@ def create_key(
             lambda c: _mint(
                 c,
                 store,
-                None if tenant is None else _tenant_id(c, tenant),
+                None if tenant is None else find_tenant_id(c, tenant),
                 role=chosen,
                 label=label,
                 expires_in_s=expires_in_s,
@@ -233,7 +205,7 @@ def list_keys(
     from server.store.tenancy import KeyRepository
 
     with opened(settings_from(data, config)) as store:
-        rows = store.database.read_now(lambda c: KeyRepository(c, _tenant_id(c, tenant)).list_all())
+        rows = store.database.read_now(lambda c: KeyRepository(c, find_tenant_id(c, tenant)).list_all())
         shown = [
             {
                 "key_id": row.key_id,
@@ -261,84 +233,9 @@ def revoke_key(
 
     with opened(settings_from(data, config)) as store:
         store.database.write_now(
-            lambda c: revoke(c, _tenant_id(c, tenant), KeyId(key_id), actor=ACTOR, now_ms=store.clock.now_ms())
+            lambda c: revoke(c, find_tenant_id(c, tenant), KeyId(key_id), actor=ACTOR, now_ms=store.clock.now_ms())
         )
         print_result({"key_id": key_id, "revoked": True}, as_json=as_json)
-
-
-@upstreams.command("set")
-def set_upstream(
-    name: str,
-    base_url: str,
-    kind: Annotated[str, typer.Option(help="openai or runner.")] = "openai",
-    key: Annotated[str | None, typer.Option(help="Its key, as env:NAME or file:PATH.")] = None,
-    allow_private: Annotated[bool, typer.Option(help="Allow private and loopback addresses, and http.")] = False,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Set up an upstream: any OpenAI-compatible base URL, or a runner."""
-    from server.setup import put_upstream
-    from server.store.records import UpstreamRecord
-    from server.upstream.directory import read_key
-    from server.upstream.endpoint import read_endpoint
-
-    if kind not in ("openai", "runner"):
-        raise NameUnknown("an upstream is of kind openai or runner")
-    read_endpoint(base_url, allow_private=allow_private)
-    read_key(key)
-    with opened(settings_from(data, config)) as store:
-        record = UpstreamRecord(name, kind, base_url, key, allow_private, store.clock.now_ms())
-        store.database.write_now(lambda c: put_upstream(c, record, actor=ACTOR, now_ms=store.clock.now_ms()))
-        print_result({"name": name, "kind": kind, "base_url": base_url}, as_json=as_json)
-
-
-@upstreams.command("list")
-def list_upstreams(data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """List upstreams."""
-    from server.store.platform import PlatformRepository
-
-    with opened(settings_from(data, config)) as store:
-        rows = store.database.read_now(lambda c: PlatformRepository(c).list_upstreams())
-        print_result([{"name": row.name, "kind": row.kind, "base_url": row.base_url} for row in rows], as_json=as_json)
-
-
-@models.command("set")
-def set_model(
-    alias: str,
-    upstream: Annotated[str, typer.Option(help="Where it leads.")],
-    requested: Annotated[str | None, typer.Option(help="What the upstream calls it.")] = None,
-    input_price_micro: Annotated[int, typer.Option(min=0, help="Millionths per million prompt tokens.")] = 0,
-    output_price_micro: Annotated[int, typer.Option(min=0, help="Millionths per million output tokens.")] = 0,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Open a model alias to all tenants."""
-    from server.setup import put_model
-    from server.store.records import ModelRecord
-
-    with opened(settings_from(data, config)) as store:
-        now_ms = store.clock.now_ms()
-        record = ModelRecord(
-            alias, upstream, requested or alias, None, None, input_price_micro, output_price_micro, now_ms
-        )
-        store.database.write_now(lambda c: put_model(c, record, actor=ACTOR, now_ms=now_ms))
-        print_result({"alias": alias, "upstream": upstream, "requested": requested or alias}, as_json=as_json)
-
-
-@models.command("list")
-def list_models(data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """List model aliases and the versions they answer with."""
-    from server.store.platform import PlatformRepository
-
-    with opened(settings_from(data, config)) as store:
-        rows = store.database.read_now(lambda c: PlatformRepository(c).list_models())
-        shown = [
-            {"alias": row.alias, "upstream": row.upstream, "model_version": row.model_version, "reported": row.reported}
-            for row in rows
-        ]
-        print_result(shown, as_json=as_json)
 
 
 @policies.command("show")
@@ -350,7 +247,7 @@ def show_policy(
     from server.store.tenancy import PolicyRepository
 
     with opened(settings_from(data, config)) as store:
-        row = store.database.read_now(lambda c: PolicyRepository(c, _tenant_id(c, tenant)).get_active())
+        row = store.database.read_now(lambda c: PolicyRepository(c, find_tenant_id(c, tenant)).get_active())
         policy = DEFAULT_POLICY.to_json() if row is None else json.loads(row.document)
         print_result({"version": 0 if row is None else row.version, "policy": policy}, as_json=as_json)
 
@@ -371,6 +268,6 @@ def set_policy(
     policy = ReusePolicy.from_json(parse_json(text))
     with opened(settings_from(data, config)) as store:
         row = store.database.write_now(
-            lambda c: put(c, _tenant_id(c, tenant), policy, actor=ACTOR, now_ms=store.clock.now_ms())
+            lambda c: put(c, find_tenant_id(c, tenant), policy, actor=ACTOR, now_ms=store.clock.now_ms())
         )
         print_result({"tenant": tenant, "version": row.version, "digest": row.digest}, as_json=as_json)
