@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from starlette.routing import Route
 
 from crypto.errors import Error
-from server.api import admin, admin_access, cache, chat, health, openai
+from server.api import admin, admin_access, cache, chat, health, openai, unseal
 from server.api.authentication import Authenticator
 from server.api.faults import add_fault_handlers
 from server.api.limits import RequestLimits
@@ -56,7 +56,7 @@ log = structlog.get_logger()
 
 UPSTREAM_REFRESH_S = 10.0
 EMBEDDER_META = "embedder"
-ROUTERS = (chat.router, openai.router, cache.router, admin.router, admin_access.router, health.router)
+ROUTERS = (chat.router, openai.router, cache.router, admin.router, admin_access.router, unseal.router, health.router)
 
 
 @dataclass(frozen=True, slots=True)

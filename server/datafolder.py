@@ -33,6 +33,15 @@ class DataFolder:
         return self.root / "keys" / "kek"
 
     @property
+    def new_key_file(self) -> Path:
+        """A key-encryption key that is being made and not yet in use."""
+        return self.root / "keys" / "kek.new"
+
+    def old_key_file(self, key_id: str) -> Path:
+        """Where a rotation keeps the key-encryption key of that name."""
+        return self.root / "keys" / f"kek.{key_id}.old"
+
+    @property
     def pepper_file(self) -> Path:
         """The secret that API keys are hashed under."""
         return self.root / "keys" / "pepper"
@@ -87,11 +96,16 @@ def write_secret(path: Path, text: str) -> None:
         handle.write(text)
         handle.flush()
         os.fsync(handle.fileno())
-    folder = os.open(path.parent, os.O_RDONLY)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in *folder* durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def read_or_create_secret(path: Path, random: RandomSource, *, count: int = 32) -> bytes:

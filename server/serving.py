@@ -21,7 +21,6 @@ from server.app import Outside, create_app
 from server.clock import SystemClock, SystemRandom
 from server.datafolder import DataFolder, read_or_create_secret
 from server.embedding.select import CoveringEmbedder, EmbedderChoice, load_default_embedder, load_embedder
-from server.keys import open_key_provider
 from server.middleware import Edge
 from server.ports import Upstream
 from server.protocol import ConnectionLimits, guarded_protocol
@@ -73,7 +72,7 @@ def load_configured_embedder(settings: Settings) -> CoveringEmbedder:
     return load_embedder(choice)
 
 
-def build_outside(settings: Settings, embedder: CoveringEmbedder, provider: KeyProvider | None = None) -> Outside:
+def build_outside(settings: Settings, embedder: CoveringEmbedder, provider: KeyProvider) -> Outside:
     """Collect what a gateway is given from outside, for a real process."""
     folder, random = DataFolder(settings.data), SystemRandom()
     clock = SystemClock()
@@ -108,7 +107,7 @@ def build_outside(settings: Settings, embedder: CoveringEmbedder, provider: KeyP
         )
 
     return Outside(
-        key_provider=provider or open_key_provider(settings, folder, random),
+        key_provider=provider,
         pepper=read_or_create_secret(folder.pepper_file, random),
         embedder=embedder,
         build_upstream=build_upstream,

@@ -185,6 +185,11 @@ class RotatingKeyProvider:
         self._previous = previous
 
     @property
+    def current(self) -> KeyProvider:
+        """The provider that wraps."""
+        return self._current
+
+    @property
     def key_id(self) -> str:
         """Name of the current key."""
         return self._current.key_id

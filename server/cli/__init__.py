@@ -7,7 +7,7 @@ import sys
 import typer
 
 from crypto.errors import Error
-from server.cli import cache, database, diagnosis, models, quickstart, runner, serve, tenancy
+from server.cli import cache, database, diagnosis, keys, models, quickstart, runner, serve, tenancy
 
 app = typer.Typer(
     name="hitproof",
@@ -24,6 +24,7 @@ app.add_typer(database.app, name="db")
 app.add_typer(tenancy.organisations, name="org")
 app.add_typer(tenancy.tenants, name="tenant")
 app.add_typer(tenancy.keys, name="key")
+app.add_typer(keys.app, name="kek")
 app.add_typer(models.upstreams, name="upstream")
 app.add_typer(models.models, name="model")
 app.add_typer(tenancy.policies, name="policy")

@@ -6,22 +6,35 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+from sqlalchemy import Connection
 
 from crypto.canonical import parse_json
 from server.ports import Clock, RandomSource
 from server.reuse.policy import DEFAULT_POLICY, ReusePolicy
 from server.store.database import Database
+from server.store.errors import StoreError
+from server.store.lookups import LookupRepository
+from server.store.maintenance import AuditEvent, add_notice, append_audit
 from server.store.platform import PlatformRepository
 from server.store.records import TenantRecord
 from server.store.tenancy import DataKeyRepository, PolicyRepository
-from tenants.data_keys import DataKeyRing, WrappedDataKey, derive_tenant_key, new_wrapped_key
+from tenants.data_keys import DataKeyRing, WrappedDataKey, derive_tenant_key, is_rotation_due, new_wrapped_key
 from tenants.errors import AuthenticationError
 from tenants.identifiers import TenantId
 from tenants.key_providers import KeyProvider
 from tenants.quotas import Quota
 from tenants.sealing import DataKey
 
-DATA_KEY_DAYS = 90
+#: How often a tenant's newest data key is asked whether it is old or used enough to be followed by another.
+ROTATION_CHECK_S: Final = 3_600.0
+#: What one request seals at most: an entry's payload and vector, and the lookup's detail.
+SEALED_PER_REQUEST: Final = 3
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +77,7 @@ class TenantDirectory:
         self._tenants_max = tenants_max
         self._kept: OrderedDict[TenantId, tuple[float, TenantContext]] = OrderedDict()
         self._loading: dict[TenantId, asyncio.Future[TenantContext]] = {}
+        self._checked_s: OrderedDict[TenantId, float] = OrderedDict()
 
     async def get(self, tenant: TenantId) -> TenantContext:
         """Return the context of *tenant*; raises `SealedError` when its keys cannot be opened now."""
@@ -111,7 +125,10 @@ class TenantDirectory:
         if record.status != "active":
             raise AuthenticationError("this key's tenant is not active")
         if not wrapped:
-            wrapped = [await self._make_first_key(tenant)]
+            # A tenant is made with its first key, so it was erased a moment ago: no key may be made for it again.
+            raise AuthenticationError("this key's tenant is not active")
+        if self._is_check_due(tenant):
+            wrapped = await self._rotate_if_due(tenant, wrapped)
         ring = DataKeyRing(self._provider, lambda _tenant: wrapped)
         first = ring.for_epoch(tenant, min(key.epoch for key in wrapped))
         return TenantContext(
@@ -125,9 +142,47 @@ class TenantDirectory:
             salt=derive_tenant_key(first.secret, "upstream-salt", tenant).hex(),
         )
 
-    async def _make_first_key(self, tenant: TenantId) -> WrappedDataKey:
-        key = new_wrapped_key(self._provider, tenant, 1, self._random)
-        await self._database.write(
-            lambda connection: DataKeyRepository(connection, tenant).add(key, at_ms=self._clock.now_ms())
-        )
-        return key
+    def _is_check_due(self, tenant: TenantId) -> bool:
+        now_s = self._clock.monotonic_s()
+        if now_s - self._checked_s.get(tenant, -ROTATION_CHECK_S) < ROTATION_CHECK_S:
+            return False
+        self._checked_s[tenant] = now_s
+        self._checked_s.move_to_end(tenant)
+        while len(self._checked_s) > self._tenants_max:
+            self._checked_s.popitem(last=False)
+        return True
+
+    async def _rotate_if_due(self, tenant: TenantId, wrapped: list[WrappedDataKey]) -> list[WrappedDataKey]:
+        """Return the tenant's data keys, with a new epoch's in front of what is sealed from now on if it is time."""
+        now_ms = self._clock.now_ms()
+        try:
+            created_at_ms, sealed_count = await self._database.read(lambda connection: _usage_of(connection, tenant))
+            if not is_rotation_due(created_at_ms, sealed_count, now_ms):
+                return wrapped
+            key = new_wrapped_key(self._provider, tenant, wrapped[-1].epoch + 1, self._random)
+            return await self._database.write(lambda connection: _add_epoch(connection, key, now_ms))
+        except StoreError as error:
+            # The key that is there still seals well; the next check is an hour away.
+            log.warning("data_key_not_rotated", error=type(error).__name__)
+            return wrapped
+
+
+def _usage_of(connection: Connection, tenant: TenantId) -> tuple[int, int]:
+    """Return when the newest epoch began and at most how many values were sealed since."""
+    created_at_ms = DataKeyRepository(connection, tenant).newest_created_at_ms() or 0
+    day = datetime.fromtimestamp(created_at_ms / 1000, UTC).strftime("%Y-%m-%d")
+    requests = LookupRepository(connection, tenant).count_requests(since_day=day)
+    return created_at_ms, requests * SEALED_PER_REQUEST
+
+
+def _add_epoch(connection: Connection, key: WrappedDataKey, now_ms: int) -> list[WrappedDataKey]:
+    """Add *key* unless another process was faster; return all keys there are then."""
+    if PlatformRepository(connection).get_tenant(key.tenant).status != "active":
+        raise AuthenticationError("this key's tenant is not active")
+    repository = DataKeyRepository(connection, key.tenant)
+    if not repository.has(key.epoch):
+        event = AuditEvent("hitproof", key.tenant, "data-key.rotate", key.tenant, {"epoch": key.epoch})
+        append_audit(connection, event, at_ms=now_ms)
+        add_notice(connection, key.tenant, "refresh", at_ms=now_ms)
+        repository.add(key, at_ms=now_ms)
+    return repository.list_all()

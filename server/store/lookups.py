@@ -97,6 +97,11 @@ class LookupRepository(TenantRepository):
         statement = _ADD_UP[self._connection.dialect.name]
         self._do_many(statement, [{name: getattr(row, name) for name in _USAGE_FIELDS} for row in rows])
 
+    def count_requests(self, *, since_day: str) -> int:
+        """Count all requests since *since_day*."""
+        statement = scoped_select(usage, func.coalesce(func.sum(usage.c.requests), 0)).where(usage.c.day >= since_day)
+        return int(self._run(statement).scalar_one())
+
     def sum_usage(self, *, since_day: str) -> list[UsageRow]:
         """Return usage rows since *since_day*, oldest first."""
         statement = (
