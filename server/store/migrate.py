@@ -9,18 +9,49 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 import migrations
+from server.store.errors import UnknownSchema
+from server.store.faults import translated
+from server.store.group_commit import take_turn
 
 
 def upgrade(engine: Engine) -> None:
-    """Run every migration that *engine*'s database has not seen."""
+    """Run every migration that *engine*'s database has not seen, all in one transaction.
+
+    Raises `UnknownSchema` for a database that a newer release made, and then changes nothing.
+    """
     configuration = _configuration(str(engine.url))
-    with engine.connect() as connection:
-        configuration.attributes["connection"] = connection
-        command.upgrade(configuration, "head")
+    with translated(), engine.connect() as connection:
+        _prepare(connection)
+        with connection.begin():
+            # Two processes that start at once take turns; the second finds nothing left to do.
+            take_turn(connection)
+            _refuse_unknown(configuration, MigrationContext.configure(connection).get_current_heads())
+            configuration.attributes["connection"] = connection
+            command.upgrade(configuration, "head")
+
+
+def _prepare(connection: Connection) -> None:
+    # SQLite changes a table by making it anew, and dropping the old one would delete whatever refers to it.
+    if connection.dialect.name == "sqlite":
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.execute("PRAGMA foreign_keys=OFF")
+    else:
+        connection.exec_driver_sql("SET statement_timeout = 0")
         connection.commit()
+
+
+def _refuse_unknown(configuration: Config, heads: tuple[str, ...]) -> None:
+    known = {script.revision for script in ScriptDirectory.from_config(configuration).walk_revisions()}
+    for head in heads:
+        if head not in known:
+            raise UnknownSchema(
+                f"the database is at revision {head}, which this release does not know: a newer one made it; "
+                "install that release again, or restore the backup from before it"
+            )
 
 
 def upgrade_sql(url: str) -> str:
