@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import os
 import random as chance
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -65,6 +66,13 @@ class SeededRandom:
 
     def token_bytes(self, count: int) -> bytes:
         return self._source.randbytes(count)
+
+
+class SystemLikeRandom:
+    """Real chance, for benchmarks: a clock that stands still needs it to tell entries apart."""
+
+    def token_bytes(self, count: int) -> bytes:
+        return os.urandom(count)
 
 
 class WordEmbedder:
@@ -241,7 +249,7 @@ class Options:
     embedder: WordEmbedder | None = None
     upstream: FakeUpstream | None = None
     provider: KeyProvider | None = None
-    random: SeededRandom | None = None
+    random: SeededRandom | SystemLikeRandom | None = None
     raise_app_exceptions: bool = True
 
 
@@ -288,7 +296,11 @@ async def fake_gateway(folder: Path, options: Options | None = None) -> AsyncIte
 
 
 def _set_up(
-    settings: Settings, provider: KeyProvider, options: Options, clock: FakeClock, random: SeededRandom
+    settings: Settings,
+    provider: KeyProvider,
+    options: Options,
+    clock: FakeClock,
+    random: SeededRandom | SystemLikeRandom,
 ) -> tuple[list[Tenant], str]:
     """Make the schema, tenants, keys, upstream and model, directly in the store."""
     database = Database(settings.database)
