@@ -16,6 +16,7 @@ from starlette.routing import Route
 from crypto.errors import Error
 from server.api import admin, admin_access, cache, chat, health, openai, unseal
 from server.api.authentication import Authenticator
+from server.api.contract import set_contract
 from server.api.faults import add_fault_handlers
 from server.api.limits import RequestLimits
 from server.api.state import AppState
@@ -88,6 +89,7 @@ def create_app(settings: Settings, outside: Outside) -> Edge:
     for router in ROUTERS:
         app.include_router(router)
     add_fault_handlers(app, ROUTERS)
+    set_contract(app)
     direct = {("POST", "/v1/chat/completions"): chat.create_chat_completion}
     return Edge(
         app,

@@ -49,7 +49,6 @@ def _explain(error: ValidationError) -> RequestError:
 
 
 def json_body_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the OpenAPI fragment for an endpoint that reads *model* itself."""
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
+    """Return the OpenAPI fragment for an endpoint that reads *model* itself; `server.api.contract` holds its schema."""
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
