@@ -18,7 +18,7 @@ from server.reuse.budget import BudgetSpent
 from server.reuse.flights import TooManyFlights
 from server.reuse.models import UnknownModel
 from server.reuse.policy import PolicyError
-from server.store.errors import Conflict, NotFound, StoreBusy, StoreError
+from server.store.errors import Conflict, NotFound, StoreBusy, StoreError, Unstorable
 from server.upstream.directory import KeyReferenceError
 from server.upstream.errors import (
     CircuitOpen,
@@ -81,6 +81,7 @@ _TABLE: Final[tuple[tuple[type[Error], int, str, str], ...]] = (
     (KeyReferenceError, 400, "invalid_request_error", "invalid_key_reference"),
     (EncodingError, 400, "invalid_request_error", "invalid_json"),
     (SealedError, 503, "server_error", "sealed"),
+    (Unstorable, 400, "invalid_request_error", "invalid_value"),
     (StoreBusy, 503, "server_error", "busy"),
     (StoreError, 503, "server_error", "store_unavailable"),
     (TooManyFlights, 503, "server_error", "busy"),

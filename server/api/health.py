@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from fastapi import APIRouter, Request
-from sqlalchemy import text
 from starlette.responses import JSONResponse, Response
 
 from server.api.state import state_of
 from server.store.errors import StoreError
+from server.store.maintenance import ping
 
 router = APIRouter(tags=["health"])
 
@@ -29,7 +29,7 @@ async def get_readiness(request: Request) -> JSONResponse:
     checks = {"database": "ok", "keys": "ok" if state.key_provider.is_available() else "sealed"}
     try:
         async with asyncio.timeout(READ_TIMEOUT_S):
-            await state.database.read(lambda connection: connection.execute(text("SELECT 1")).first())
+            await state.database.read(ping)
     except (StoreError, TimeoutError):
         checks["database"] = "unavailable"
     ready = all(found == "ok" for found in checks.values())

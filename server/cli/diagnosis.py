@@ -148,11 +148,10 @@ def _wrapping_keys(settings: Settings) -> frozenset[str]:
 
 
 def _check_database(settings: Settings) -> Finding:
-    from sqlalchemy import text
     from sqlalchemy.exc import SQLAlchemyError
 
     from server.store.database import open_engine
-    from server.store.maintenance import verify_audit_chain
+    from server.store.maintenance import check_file, verify_audit_chain
     from server.store.migrate import current_revision, newest_revision
 
     engine = open_engine(settings.database)
@@ -165,10 +164,9 @@ def _check_database(settings: Settings) -> Finding:
                 "database", False, f"schema {revision}, this release wants {newest}", "run: hitproof db upgrade"
             )
         with engine.connect() as connection:
-            if engine.dialect.name == "sqlite":
-                verdict = connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
-                if verdict != "ok":
-                    return Finding("database", False, str(verdict), "restore the database from a backup")
+            damage = check_file(connection)
+            if damage is not None:
+                return Finding("database", False, damage, "restore the database from a backup")
             broken = verify_audit_chain(connection)
         if broken is not None:
             return Finding(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, text
 
 from crypto.canonical import CanonicalValue, canonical_json, digest_fields
 from server.store.entries import EntryRepository, Selection
@@ -23,6 +23,19 @@ _FEED_AFTER: Final = (
     .order_by(feed.c.seq)
     .limit(FEED_PAGE)
 )
+
+
+def ping(connection: Connection) -> None:
+    """Ask the database whether it is there."""
+    connection.execute(text("SELECT 1")).first()
+
+
+def check_file(connection: Connection) -> str | None:
+    """Let SQLite check its file; return what is wrong with it, or None. PostgreSQL looks after itself."""
+    if connection.dialect.name != "sqlite":
+        return None
+    verdict = str(connection.execute(text("PRAGMA quick_check(1)")).scalar_one())
+    return None if verdict == "ok" else verdict
 
 
 def get_feed_head(connection: Connection) -> int:
