@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+import re
+from itertools import takewhile
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
@@ -13,6 +15,8 @@ from server.ports import JsonObject
 from server.settings import Settings
 
 Model = TypeVar("Model", bound=BaseModel)
+#: A field of ours or a position; a key that the client made up (of `metadata`, say) is its own word and is not repeated.
+_FIELD: Final = re.compile(r"[a-z_]{1,40}|[0-9]{1,6}")
 
 
 async def read_json_object(request: Request, settings: Settings) -> JsonObject:
@@ -40,9 +44,10 @@ def check(model: type[Model], value: JsonObject) -> Model:
 def _explain(error: ValidationError) -> RequestError:
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
     location = [str(part) for part in first["loc"]]
-    param = ".".join(location)[:200]
+    param = ".".join(takewhile(_FIELD.fullmatch, location))[:200]
     if first["type"] == "extra_forbidden":
-        return RequestError(f"unrecognised field {location[-1][:64]!r}", param=param, code="unknown_parameter")
+        named = ".".join(location)[:200]
+        return RequestError(f"unrecognised field {location[-1][:64]!r}", param=named, code="unknown_parameter")
     if first["type"] == "missing":
         return RequestError(f"the field {param!r} is missing", param=param, code="missing_required_parameter")
     return RequestError(f"{param}: {first['msg']}", param=param, code="invalid_value")
