@@ -15,6 +15,7 @@ from sqlalchemy import text
 from server.ports import Chunk, JsonObject
 from server.setup import erase_tenant
 from server.upstream.errors import UpstreamUnavailable
+from tenants.api_keys import _checksum
 from tenants.quotas import Quota
 from tests.fakes import FakeGateway, FakeUpstream, Options, WordEmbedder, fake_gateway
 from tests.traces import PATIENT, accounts_of
@@ -437,6 +438,18 @@ def test_c08_what_is_moved_between_tenants_in_the_store_opens_for_neither(tmp_pa
     run(tmp_path, scenario)
 
 
+def test_c08_a_row_whose_key_was_changed_does_not_answer_for_another_question(tmp_path: Path) -> None:
+    async def scenario(gateway: FakeGateway) -> None:
+        await gateway.ask(LAKE)
+        gateway.clock.advance(1)
+        await gateway.ask("who owns the red boat")
+        change_rows(gateway, "exact_key", lambda keys: [bytes(32), keys[0]])
+        answer = await gateway.ask(LAKE, headers={"cache-control": "no-store"})
+        assert text_of(answer) == f"You asked: {LAKE}"
+
+    run(tmp_path, scenario)
+
+
 # C-09, C-10
 
 
@@ -644,5 +657,63 @@ def test_c14_a_backup_from_before_the_erasure_holds_nothing_that_reads_as_text(t
                 connection, gateway.tenants[0].id, actor="test", now_ms=gateway.clock.now_ms()
             )
         )
+
+    run(tmp_path, scenario)
+
+
+# Steering, keys and the feed
+
+
+def test_no_store_stores_nothing_and_no_cache_reads_nothing(tmp_path: Path) -> None:
+    async def scenario(gateway: FakeGateway) -> None:
+        await gateway.ask(LAKE, headers={"cache-control": "no-store"})
+        assert (await gateway.call("GET", "/v1/cache/entries")).json()["data"] == []
+        await gateway.ask(LAKE)
+        assert outcome(await gateway.ask(LAKE, headers={"cache-control": "no-cache"})) == "miss"
+        assert outcome(await gateway.ask(LAKE)) == "hit"
+
+    run(tmp_path, scenario)
+
+
+def test_a_key_that_shares_its_beginning_with_a_good_one_opens_nothing(tmp_path: Path) -> None:
+    async def scenario(gateway: FakeGateway) -> None:
+        await gateway.ask(LAKE)
+        good = gateway.tenants[0].key
+        body = good[:21] + ("a" * 32 if good[21:53] != "a" * 32 else "b" * 32)
+        forged = body + _checksum(body)
+        response = await gateway.client.get("/v1/models", headers={"authorization": f"Bearer {forged}"})
+        assert (response.status_code, response.json()["error"]["code"]) == (401, "invalid_api_key")
+
+    run(tmp_path, scenario)
+
+
+def test_every_change_of_an_entry_stands_in_the_feed(tmp_path: Path) -> None:
+    async def scenario(gateway: FakeGateway) -> None:
+        first = (await gateway.ask(LAKE))["hitproof"]["entry"]
+        await gateway.ask("quite another question about boats and harbours")
+        await gateway.call("DELETE", f"/v1/cache/entries/{first}")
+        hit = (await gateway.ask("quite another question about boats and harbours"))["hitproof"]["hit"]
+        await gateway.call("POST", "/v1/cache/feedback", json={"hit": hit, "verdict": "bad"})
+        rows = gateway.gateway.database.read_now(
+            lambda connection: connection.execute(
+                text("SELECT operation FROM feed WHERE entry_id IS NOT NULL ORDER BY seq")
+            ).all()
+        )
+        assert [row[0] for row in rows] == ["add", "add", "remove", "remove"]
+
+    run(tmp_path, scenario)
+
+
+def test_other_processes_learn_of_an_entry_and_of_its_end_through_the_feed(tmp_path: Path) -> None:
+    async def scenario(gateway: FakeGateway) -> None:
+        await gateway.ask("quite another question about boats and harbours")
+        options = Options(settings=PATIENT)
+        async with fake_gateway(tmp_path, options) as second:
+            assert outcome(await second.ask(LAKE_AGAIN, headers={"cache-control": "no-store"})) == "miss"
+            entry = (await gateway.ask(LAKE))["hitproof"]["entry"]
+            await second.settle()
+            assert outcome(await second.ask(LAKE_AGAIN)) == "hit"
+            await gateway.call("DELETE", f"/v1/cache/entries/{entry}")
+            assert outcome(await second.ask(LAKE_AGAIN, headers={"cache-control": "no-store"})) == "miss"
 
     run(tmp_path, scenario)

@@ -24,7 +24,7 @@ from sqlalchemy.engine import Engine
 
 import server.store.database as database_module
 from crypto.errors import Error
-from server.app import Outside
+from server.outside import Outside
 from server.cli.context import locked
 from server.clock import SystemClock, SystemRandom
 from server.datafolder import DataFolder

@@ -252,3 +252,15 @@ def test_a_tenants_context_that_lapses_under_load_is_read_once(tmp_path: Path) -
         assert loads == 1
 
     run(tmp_path, scenario)
+
+
+def test_every_connection_writes_ahead_and_syncs_each_commit(tmp_path: Path) -> None:
+    async def scenario(gateway: FakeGateway) -> None:
+        def look(connection: Any) -> tuple[Any, ...]:
+            names = ("journal_mode", "synchronous", "foreign_keys")
+            return tuple(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in names)
+
+        database = gateway.gateway.database
+        assert await database.write(look) == await database.read(look) == ("wal", 2, 1)
+
+    run(tmp_path, scenario)
