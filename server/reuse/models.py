@@ -20,7 +20,7 @@ from server.store.database import Database
 from server.store.platform import PlatformRepository
 from server.store.records import ModelRecord, ModelVersionRecord, UpstreamRecord
 from server.upstream.directory import UpstreamDirectory
-from server.upstream.errors import UpstreamError
+from server.upstream.errors import UpstreamError, UpstreamUnavailable
 
 log = structlog.get_logger()
 
@@ -69,11 +69,13 @@ class ModelRegistry:
         await self._upstreams.refresh(upstreams)
 
     def resolve(self, alias: str) -> ResolvedModel:
-        """Return what *alias* leads to; raises `UnknownModel`."""
+        """Return what *alias* leads to; raises `UnknownModel`, or `UpstreamUnavailable` if that cannot be used now."""
         record = self._models.get(alias)
-        upstream = None if record is None else self._upstreams.get(record.upstream)
-        if record is None or upstream is None:
+        if record is None:
             raise UnknownModel(f"the model {alias[:80]!r} does not exist or is not open to you")
+        upstream = self._upstreams.get(record.upstream)
+        if upstream is None:
+            raise UpstreamUnavailable(f"the upstream of {alias[:80]!r} cannot be used; the operator's log says why")
         known = self._records[record.upstream]
         return ResolvedModel(record, upstream, known.kind, known.base_url)
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
+import structlog
+
 from crypto.errors import Error
 from server.ports import Upstream
 from server.store.records import UpstreamRecord
@@ -15,6 +17,8 @@ from server.store.records import UpstreamRecord
 class KeyReferenceError(Error):
     """A reference to an upstream's key leads nowhere; the message says what would."""
 
+
+log = structlog.get_logger()
 
 BuildUpstream: TypeAlias = Callable[[UpstreamRecord, str | None], Upstream]
 
@@ -38,11 +42,15 @@ def read_key(reference: str | None, *, environ: Mapping[str, str] = os.environ) 
 
 
 class UpstreamDirectory(Mapping[str, Upstream]):
-    """Adapters by name; `refresh` makes new ones for records that are new or changed and closes those that went."""
+    """Adapters by name; `refresh` makes new ones for records that are new or changed and closes those that went.
+
+    A record that no adapter can be made of, its key missing say, is left out and tried again: the others go on.
+    """
 
     def __init__(self, build: BuildUpstream) -> None:
         self._build = build
         self._adapters: dict[str, tuple[UpstreamRecord, Upstream]] = {}
+        self._failed: dict[str, str] = {}
 
     def __getitem__(self, name: str) -> Upstream:
         return self._adapters[name][1]
@@ -62,8 +70,18 @@ class UpstreamDirectory(Mapping[str, Upstream]):
                 await adapter.close()
         for name, record in wanted.items():
             if name not in self._adapters:
-                self._adapters[name] = (record, self._build(record, read_key(record.key_reference)))
+                self._add(name, record)
 
     async def close(self) -> None:
         """Close every adapter."""
         await self.refresh(())
+
+    def _add(self, name: str, record: UpstreamRecord) -> None:
+        try:
+            self._adapters[name] = (record, self._build(record, read_key(record.key_reference)))
+        except Error as error:
+            if self._failed.get(name) != str(error):
+                log.warning("upstream_not_usable", upstream=name, error=str(error))
+            self._failed[name] = str(error)
+        else:
+            self._failed.pop(name, None)
