@@ -17,11 +17,12 @@ import structlog
 import uvicorn
 
 from crypto.errors import Error
-from server.app import Outside, create_app
+from server.app import create_app
 from server.clock import SystemClock, SystemRandom
 from server.datafolder import DataFolder, read_or_create_secret
 from server.embedding.select import CoveringEmbedder, EmbedderChoice, load_default_embedder, load_embedder
 from server.middleware import Edge
+from server.outside import Outside
 from server.ports import Upstream
 from server.protocol import ConnectionLimits, guarded_protocol
 from server.settings import Settings

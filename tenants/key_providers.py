@@ -7,6 +7,7 @@ There is no fallback. A key once read is kept in memory until the process ends o
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ class KeyProvider(Protocol):
         ...
 
 
-class LocalKeyProvider:
+class LocalKeyProvider(ABC):
     """What all providers share that hold the key in this process; a subclass says how to get it."""
 
     _held: KeyEncryptionKey | None = None
@@ -78,8 +79,9 @@ class LocalKeyProvider:
                 raise SealedError(str(error)) from None
         return self._held
 
+    @abstractmethod
     def _fetch(self) -> KeyEncryptionKey:
-        raise NotImplementedError
+        """Get the key anew; raises `SealedError` or `KeyFormError`."""
 
 
 class FileKeyProvider(LocalKeyProvider):

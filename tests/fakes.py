@@ -17,9 +17,11 @@ import httpx2
 import numpy as np
 
 from crypto.manifest import declared_model_version
-from server.app import Gateway, Outside, create_app
+from server.app import create_app
 from server.datafolder import DataFolder
+from server.gateway import Gateway
 from server.middleware import Edge
+from server.outside import Outside
 from server.ports import Chunk, Completion, Float32Matrix, JsonObject, UpstreamModel
 from server.reuse.policy import ReusePolicy
 from server.settings import Settings, load_settings

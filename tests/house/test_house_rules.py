@@ -84,14 +84,14 @@ def test_modules_and_functions_fit_on_a_few_screens(package: str) -> None:
 
 
 def test_nothing_unfinished_is_left_in_the_code() -> None:
-    marks = re.compile(r"\b(TODO|FIXME|XXX|NotImplementedError)\b")
+    marks = re.compile(r"\b(TODO|FIXME|XXX|raise NotImplementedError)\b")
     for path in modules():
         assert not marks.search(path.read_text(encoding="utf-8")), path
 
 
 def test_heavy_libraries_are_not_loaded_by_the_command_line() -> None:
-    heavy = ("torch", "faiss", "opacus", "transformers", "onnx", "onnxruntime", "sqlalchemy", "fastapi")
-    program = "import sys, server.cli; print([name for name in %r if name in sys.modules])" % (heavy[:6],)
+    heavy = ("torch", "faiss", "opacus", "transformers", "onnx", "onnxruntime")
+    program = f"import sys, server.cli; print([name for name in {heavy!r} if name in sys.modules])"
     found = run(sys.executable, "-c", program)
     assert found.stdout.strip() == "[]", found.stdout + found.stderr
 

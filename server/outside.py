@@ -1,0 +1,25 @@
+"""What a gateway is given from outside: keys, models, time and chance. Tests give fakes, `server.serving` the real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from server.clock import SystemClock, SystemRandom
+from server.embedding.select import CoveringEmbedder
+from server.ports import Clock, RandomSource
+from server.upstream.directory import BuildUpstream
+from tenants.key_providers import KeyProvider
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What a gateway is given from outside: keys, models, and the ports that tests replace."""
+
+    key_provider: KeyProvider
+    pepper: bytes
+    embedder: CoveringEmbedder
+    build_upstream: BuildUpstream
+    clock: Clock = field(default_factory=SystemClock)
+    random: RandomSource = field(default_factory=SystemRandom)
+    on_fatal: Callable[[BaseException], None] | None = None
