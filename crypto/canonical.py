@@ -19,9 +19,9 @@ from typing import Final, NoReturn, TypeAlias
 
 from .errors import EncodingError
 
-JsonValue: TypeAlias = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
+JsonValue: TypeAlias = bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"] | None
 #: What has a canonical form: `JsonValue` without floats, and any sequence or mapping for lists and objects.
-CanonicalValue: TypeAlias = None | bool | int | str | Sequence["CanonicalValue"] | Mapping[str, "CanonicalValue"]
+CanonicalValue: TypeAlias = bool | int | str | Sequence["CanonicalValue"] | Mapping[str, "CanonicalValue"] | None
 
 INTEGER_MAX: Final = 2**53 - 1
 DEPTH_MAX: Final = 32

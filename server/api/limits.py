@@ -50,7 +50,10 @@ class RequestLimits:
         Raises `RateLimited` when none came free in time.
         """
         held: list[str] = []
-        wanted: tuple[tuple[str, int], ...] = ((tenant, quota.concurrent_requests_max), (key, quota.concurrent_requests_per_key_max))
+        wanted: tuple[tuple[str, int], ...] = (
+            (tenant, quota.concurrent_requests_max),
+            (key, quota.concurrent_requests_per_key_max),
+        )
         try:
             for owner, places_max in wanted:
                 await self._take(owner, places_max)

@@ -128,9 +128,7 @@ class Computer:
         current = version == asked.model.model_version
         identity = sight.identity if current else asked.identify(version, self._parts.embedder_digest)
         fresh = Fresh(
-            identity=sight.identity
-            if version == asked.model.model_version
-            else asked.identify(version, self._parts.embedder_digest),
+            identity=identity,
             messages=list(asked.request.messages),
             parameters=asked.request.material_parameters,
             response=completion.response,

@@ -42,7 +42,10 @@ def test_the_verifiers_package_works_without_the_house(python: Path) -> None:
 
 
 def test_nothing_heavy_comes_with_it(python: Path) -> None:
-    program = f"import importlib.util, json; print(json.dumps([n for n in {HEAVY!r} if importlib.util.find_spec(n) is not None]))"
+    program = (
+        "import importlib.util, json\n"
+        f"print(json.dumps([name for name in {HEAVY!r} if importlib.util.find_spec(name) is not None]))"
+    )
     assert json.loads(run(python, program)) == []
 
 

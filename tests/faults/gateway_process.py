@@ -24,10 +24,10 @@ from sqlalchemy.engine import Engine
 
 import server.store.database as database_module
 from crypto.errors import Error
-from server.outside import Outside
 from server.cli.context import locked
 from server.clock import SystemClock, SystemRandom
 from server.datafolder import DataFolder
+from server.outside import Outside
 from server.ports import Chunk, Completion, JsonObject
 from server.serving import listen, run_gateway
 from server.settings import load_settings
