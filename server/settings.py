@@ -127,7 +127,7 @@ def load_settings(
     environ = os.environ if environ is None else environ
     config = config or (Path(environ["HITPROOF_CONFIG"]) if environ.get("HITPROOF_CONFIG") else None)
     values = _from_file(config) if config is not None else {}
-    values |= _from_environment(environ, secret=values.get("key_variable"))
+    values |= _from_environment(environ, secrets=_secret_variables(values, environ))
     values |= {name: value for name, value in (overrides or {}).items() if value is not None}
     try:
         return Settings(**values)
@@ -148,12 +148,20 @@ def _from_file(path: Path) -> dict[str, Any]:
     return values
 
 
-def _from_environment(environ: Mapping[str, str], *, secret: str | None) -> dict[str, Any]:
-    skipped = SECRET_VARIABLES | ({secret} if secret else set())
+def _secret_variables(values: Mapping[str, Any], environ: Mapping[str, str]) -> frozenset[str]:
+    """Return the variables that hold secrets, by our own names or by those that the settings give them."""
+    named = [
+        environ.get(ENVIRONMENT_PREFIX + setting.upper(), values.get(setting))
+        for setting in ("key_variable", "embedder_key_variable")
+    ]
+    return SECRET_VARIABLES | {str(name) for name in named if name}
+
+
+def _from_environment(environ: Mapping[str, str], *, secrets: frozenset[str]) -> dict[str, Any]:
     values = {
         name.removeprefix(ENVIRONMENT_PREFIX).lower(): value
         for name, value in environ.items()
-        if name.startswith(ENVIRONMENT_PREFIX) and name not in skipped and not name.startswith("HITPROOF_SECRET_")
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in secrets and not name.startswith("HITPROOF_SECRET_")
     }
     _refuse_unknown(values, where="the environment (HITPROOF_…)")
     return values
