@@ -234,7 +234,9 @@ def test_every_command_is_documented_with_every_flag(path: str) -> None:
 def test_no_command_or_flag_is_documented_that_does_not_exist() -> None:
     for path, section in sections_of("docs/reference/cli.md", "###").items():
         assert path in COMMANDS, path
-        flags = {option for parameter in COMMANDS[path].params for option in (*parameter.opts, *parameter.secondary_opts)}
+        flags = {
+            option for parameter in COMMANDS[path].params for option in (*parameter.opts, *parameter.secondary_opts)
+        }
         for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", section.split("\n## ")[0]):
             assert flag in flags, f"{path}: {flag}"
 
