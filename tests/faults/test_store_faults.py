@@ -103,7 +103,7 @@ async def break_writer(gateway: FakeGateway) -> None:
 def test_f07_a_disk_that_fails_ends_the_process_and_a_restart_finds_all_that_was_acknowledged(
     tmp_path: Path, tenants: list[Tenant], nursery: Nursery
 ) -> None:
-    folder, stored = tmp_path / "data", []
+    folder, stored, failed = tmp_path / "data", [], 0
     # A real failure: beyond this size the kernel refuses, and SQLite reports a disk I/O error.
     ready = nursery.start(folder, file_bytes_max=400_000)
     with contextlib.suppress(httpx2.TransportError):
@@ -112,6 +112,8 @@ def test_f07_a_disk_that_fails_ends_the_process_and_a_restart_finds_all_that_was
             answer = ask(ready["port"], tenants[0], question).json()
             if answer["hitproof"]["entry"]:
                 stored.append((question, answer["hitproof"]["entry"]))
+            elif (failed := failed + 1) > 20:
+                os.kill(ready["pid"], signal.SIGKILL)
     assert nursery.wait() == EXIT_DISK_FAILURE
     assert stored
     again = nursery.start(folder)
