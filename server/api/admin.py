@@ -31,6 +31,7 @@ from server.api.admin_views import (
     upstream_json,
 )
 from server.api.body import check, json_body_schema, read_json_object
+from server.api.idempotency import IdempotentRoute
 from server.api.state import authenticate, state_of
 from server.errors import RequestError
 from server.reuse.models import manifest_of
@@ -52,7 +53,7 @@ from tenants.identifiers import OrganisationId, TenantId
 from tenants.quotas import Quota
 from tenants.scopes import Scope
 
-router = APIRouter(prefix="/admin/v1", tags=["admin"])
+router = APIRouter(prefix="/admin/v1", tags=["admin"], route_class=IdempotentRoute)
 
 
 @router.get("/organisations")

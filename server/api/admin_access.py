@@ -23,6 +23,7 @@ from server.api.admin_views import (
     tenant_for,
 )
 from server.api.body import check, json_body_schema, read_json_object
+from server.api.idempotency import IdempotentRoute
 from server.api.state import state_of
 from server.errors import RequestError
 from server.reuse.policy import ReusePolicy
@@ -32,7 +33,7 @@ from server.store.tenancy import KeyRepository, PolicyRepository
 from tenants.identifiers import KeyId
 from tenants.scopes import ROLES
 
-router = APIRouter(prefix="/admin/v1", tags=["admin"])
+router = APIRouter(prefix="/admin/v1", tags=["admin"], route_class=IdempotentRoute)
 
 TenantQuery = Annotated[str | None, Query(max_length=40, description="the platform names the tenant")]
 

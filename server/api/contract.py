@@ -140,6 +140,14 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
     "UpstreamBody": {"kind": "openai", "base_url": "https://api.example.com/v1", "key": "env:VENDOR_KEY"},
     "UnsealBody": {"share": "a line that `hitproof kek split` printed"},
 }
+_IDEMPOTENCY_KEY: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Your name for this request, kept for 24 hours: sent again with it, the request takes effect once and "
+    "its first answer is repeated, secrets excepted.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+}
 _ALWAYS: Final = (400, 401, 403, 414, 431, 503)
 _WITH_BODY: Final = (408, 413, 415)
 _TAGS: Final = (
@@ -178,6 +186,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     components["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "hp_live_…", "description": "An API key."}
     }
+    components["parameters"] = {"IdempotencyKey": _IDEMPOTENCY_KEY}
     components["responses"] = {f"{form}{status}": _refusal(form, status) for form in _FORMS for status in MEANINGS}
     document["tags"] = [{"name": name, "description": description} for name, description in _TAGS]
     for method, path, operation in _operations(document):
@@ -199,6 +208,8 @@ def _describe(operation: dict[str, Any], path: str, entry: Operation) -> None:
         operation["description"] = f"{operation.get('description', '')}\n\nNeeds the scope {needed}."
     for media in operation.get("requestBody", {}).get("content", {}).values():
         media["examples"] = {"default": {"value": EXAMPLES[media["schema"]["$ref"].rpartition("/")[2]]}}
+    if 422 in entry.refusals:
+        operation.setdefault("parameters", []).append({"$ref": "#/components/parameters/IdempotencyKey"})
     operation["responses"] = {str(entry.status): _answer(path, entry), **_refusals(operation, path, entry)}
 
 

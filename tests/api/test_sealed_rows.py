@@ -137,6 +137,21 @@ def test_another_questions_key_on_a_row_is_noticed(house: InProcess) -> None:
     assert response.json()["choices"][0]["message"]["content"] == "You asked: How tall is the tower?"
 
 
+def test_a_row_moved_under_another_system_prompt_is_never_matched_there(house: InProcess) -> None:
+    def ask(system: str, text: str) -> Any:
+        messages = [{"role": "system", "content": system}, {"role": "user", "content": text}]
+        return house.call("POST", "/v1/chat/completions", json={"model": "fake-model", "messages": messages}).json()
+
+    pirate = ask("Answer as a pirate.", QUESTION)["hitproof"]["entry"]
+    doctor = ask("Answer as a doctor.", "What is a completely different thing about?")["hitproof"]["entry"]
+    moved, there = parse_entry_id(pirate), parse_entry_id(doctor)
+    assert moved is not None and there is not None
+    change(house, moved, fingerprint=row(house, there).fingerprint)
+    house.gateway.gateway.partitions.drop_all()
+    assert ask("Answer as a doctor.", ALIKE)["hitproof"]["outcome"] == "miss"
+    assert row(house, moved).state == "quarantined"
+
+
 def test_a_payload_in_the_place_of_a_vector_is_never_matched(house: InProcess) -> None:
     entry = store(house)
     change(house, entry, vector=row(house, entry).payload)
