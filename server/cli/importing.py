@@ -49,7 +49,7 @@ def _lines(handle: IO[bytes]) -> Iterable[dict[str, Any]]:
             found = parse_json(line.strip(), nodes_max=1_000_000)
         except EncodingError as error:
             raise CacheCommandError(f"line {number} is no JSON object: {error}") from None
-        if not isinstance(found, dict) or found.get("schema") != EXPORT_SCHEMA or set(found) < _FIELDS:
+        if not isinstance(found, dict) or found.get("schema") != EXPORT_SCHEMA or not set(found) >= _FIELDS:
             raise CacheCommandError(f"line {number} is not of a {EXPORT_SCHEMA} file")
         yield found
 
