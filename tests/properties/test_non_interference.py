@@ -66,12 +66,20 @@ class World:
     random: LabelledRandom
 
     async def play(self, request: Request, *, at_ms: int, label: str) -> Reply:
-        clock = self.gateway.clock
-        clock.advance((at_ms - clock.now_ms() + 0.5) / 1000)  # half a millisecond against rounding
+        self._move_to(at_ms)
         self.random.label(label)
         reply = await send(self.gateway, request)
         await self.gateway.settle()
         return reply
+
+    async def idle(self, *, at_ms: int) -> None:
+        """Let time pass: what runs by the clock alone runs in both worlds at the same moments."""
+        self._move_to(at_ms)
+        await self.gateway.settle()
+
+    def _move_to(self, at_ms: int) -> None:
+        clock = self.gateway.clock
+        clock.advance((at_ms - clock.now_ms() + 0.5) / 1000)  # half a millisecond against rounding
 
 
 @pytest.fixture
@@ -171,6 +179,7 @@ async def play_pair(
         learn(known[actor], seen)
         if actor != x:
             count.of_others += 1
+            await alone.idle(at_ms=at_ms)
             continue
         expected = await alone.play(request, at_ms=at_ms, label=label)
         count.compared += 1
