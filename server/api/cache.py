@@ -13,7 +13,7 @@ from server.api.authentication import tenant_of
 from server.api.body import check, json_body_schema, read_json_object
 from server.api.chat import read_chat_request
 from server.api.schemas import ChatBody, FeedbackBody, InvalidateBody, PutEntryBody
-from server.api.state import authenticate, state_of
+from server.api.state import admit, authenticate, state_of
 from server.errors import RequestError
 from server.identifiers import format_entry_id, parse_entry_id
 from server.ports import JsonObject
@@ -41,13 +41,10 @@ CONFIRM_ALL = "remove everything"
 async def look_up(request: Request) -> Response:
     """Say what a chat request would come to, and why; nothing is computed, stored or recorded."""
     state = state_of(request)
-    caller = await authenticate(request, Scope.CACHE_READ)
-    tenant = tenant_of(caller)
-    context = await state.tenants.get(tenant)
-    await state.limits.count(tenant, context.quota)
+    who = await admit(request, Scope.CACHE_READ)
     chat = await read_chat_request(request, state.settings)
-    async with state.limits.place(tenant, caller.key_id, context.quota):
-        account, response = await state.engine.look_up(tenant, caller.key_id, chat)
+    async with state.limits.place(who.tenant, who.caller.key_id, who.quota):
+        account, response = await state.engine.look_up(who.tenant, who.caller.key_id, chat)
     found = account.to_json()
     for name in ("hit", "lookup"):
         found[name] = None
@@ -58,17 +55,14 @@ async def look_up(request: Request) -> Response:
 async def put_entry(request: Request) -> Response:
     """Store an answer of the caller's own for a conversation; it is `declared`, and never shared."""
     state = state_of(request)
-    caller = await authenticate(request, Scope.CACHE_ADMIN)
-    tenant = tenant_of(caller)
-    context = await state.tenants.get(tenant)
-    await state.limits.count(tenant, context.quota)
+    who = await admit(request, Scope.CACHE_ADMIN)
     value = await read_json_object(request, state.settings)
     body = check(PutEntryBody, value)
     chat = ChatRequest(
         {"model": body.model, "messages": value["messages"]}, Steering(tags=tuple(body.tags), ttl_s=body.ttl)
     )
     response = client_response(body.model, body.answer, created_s=state.clock.now_ms() // 1000)
-    entry = await state.engine.put(tenant, caller.key_id, chat, response)
+    entry = await state.engine.put(who.tenant, who.caller.key_id, chat, response)
     return _json({"object": "cache.entry", "id": format_entry_id(entry)}, status=201)
 
 

@@ -11,10 +11,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
 from crypto.errors import Error
-from server.api.authentication import tenant_of
 from server.api.body import check, json_body_schema, read_json_object
 from server.api.schemas import ChatBody
-from server.api.state import AppState, authenticate, state_of
+from server.api.state import AppState, admit, state_of
 from server.api.steering import read_steering
 from server.errors import RequestError, error_object, show
 from server.ports import JsonObject
@@ -45,18 +44,15 @@ async def read_chat_request(request: Request, settings: Settings) -> ChatRequest
 async def create_chat_completion(request: Request) -> Response:
     """Answer a conversation, from work already done where that is safe."""
     state = state_of(request)
-    caller = await authenticate(request, Scope.INFER)
-    tenant = tenant_of(caller)
-    context = await state.tenants.get(tenant)
-    await state.limits.count(tenant, context.quota)
+    who = await admit(request, Scope.INFER)
     chat = await read_chat_request(request, state.settings)
-    async with state.limits.place(tenant, caller.key_id, context.quota):
-        answer = await state.engine.answer(tenant, caller.key_id, chat)
-        _check_egress(state, caller, answer.tenant)
+    async with state.limits.place(who.tenant, who.caller.key_id, who.quota):
+        answer = await state.engine.answer(who.tenant, who.caller.key_id, chat)
+        _check_egress(state, who.caller, answer.tenant)
         if isinstance(answer, Answer):
             return _whole(answer)
     return StreamingResponse(
-        _events(state, caller, answer),
+        _events(state, who.caller, answer),
         headers=answer.early,
         media_type="text/event-stream",
     )

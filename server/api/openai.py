@@ -10,10 +10,9 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from server.api.authentication import tenant_of
 from server.api.body import check, json_body_schema, read_json_object
 from server.api.schemas import EmbeddingsBody
-from server.api.state import authenticate, state_of
+from server.api.state import admit, authenticate, state_of
 from server.embedding.errors import EmbeddingError
 from server.errors import Overloaded, RequestError
 from server.ports import JsonObject
@@ -58,17 +57,14 @@ async def get_model(request: Request, alias: str) -> JsonObject:
 async def create_embeddings(request: Request) -> Response:
     """Embed texts with the gateway's own embedder: the vectors that reuse by meaning goes by."""
     state = state_of(request)
-    caller = await authenticate(request, Scope.INFER)
-    tenant = tenant_of(caller)
-    context = await state.tenants.get(tenant)
-    await state.limits.count(tenant, context.quota)
+    who = await admit(request, Scope.INFER)
     body = check(EmbeddingsBody, await read_json_object(request, state.settings))
     texts = [body.input] if isinstance(body.input, str) else body.input
     if any(not text or len(text) > TEXT_CHARACTERS_MAX for text in texts):
         raise RequestError(f"each text needs 1 to {TEXT_CHARACTERS_MAX} characters", param="input")
     if body.dimensions is not None and body.dimensions != state.embedder.dimension:
         raise RequestError(f"this embedder has {state.embedder.dimension} dimensions", param="dimensions")
-    async with state.limits.place(tenant, caller.key_id, context.quota):
+    async with state.limits.place(who.tenant, who.caller.key_id, who.quota):
         try:
             vectors = await asyncio.gather(*(state.embedder.embed(text) for text in texts))
         except EmbeddingError:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from server.api.authentication import Authenticator
+from server.api.authentication import Authenticator, tenant_of
 from server.api.limits import RequestLimits
 from server.embedding.async_embedder import AsyncEmbedder
 from server.index.partitions import Partitions
@@ -17,11 +17,13 @@ from server.reuse.labelling import Labeller
 from server.reuse.models import ModelRegistry
 from server.reuse.recorder import Recorder
 from server.reuse.storing import Storer
-from server.reuse.tenant_directory import TenantDirectory
+from server.reuse.tenant_directory import TenantContext, TenantDirectory
 from server.settings import Settings
 from server.store.database import Database
 from server.telemetry import Telemetry
+from tenants.identifiers import TenantId
 from tenants.key_providers import KeyProvider
+from tenants.quotas import Quota
 from tenants.scopes import Caller, Scope
 
 
@@ -60,3 +62,27 @@ async def authenticate(request: Request, scope: Scope) -> Caller:
     caller = await state_of(request).authenticator.caller(request.headers.getlist("authorization"))
     caller.require(scope)
     return caller
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A caller who acts for a tenant, counted against that tenant's rate."""
+
+    caller: Caller
+    tenant: TenantId
+    context: TenantContext
+
+    @property
+    def quota(self) -> Quota:
+        """What the tenant may use."""
+        return self.context.quota
+
+
+async def admit(request: Request, scope: Scope) -> Admitted:
+    """Authenticate the caller of *request* for *scope* and count the request; raises `RateLimited` and the like."""
+    caller = await authenticate(request, scope)
+    tenant = tenant_of(caller)
+    state = state_of(request)
+    context = await state.tenants.get(tenant)
+    await state.limits.count(tenant, context.quota)
+    return Admitted(caller, tenant, context)

@@ -9,19 +9,11 @@ import orjson
 import typer
 from sqlalchemy import Connection
 
-from crypto.errors import Error
-from server.cli.context import ACTOR, ConfigOption, DataOption, JsonOption, Opened, opened, print_result, settings_from
+from server.cli.context import ACTOR, ConfigOption, DataOption, JsonOption, opened, print_result, settings_from
+from server.cli.exporting import CacheCommandError, exported_lines
 from server.cli.naming import TenantArgument, find_tenant_id
-from tenants.identifiers import EntryId, TenantId
 
 app = typer.Typer(help="A tenant's entries.", no_args_is_help=True)
-
-EXPORT_SCHEMA = "hitproof/cache-export/v1"
-LINE_BYTES_MAX = 16 << 20
-
-
-class CacheCommandError(Error):
-    """The flags do not fit, or the file is not an export."""
 
 
 @app.command("invalidate")
@@ -111,7 +103,7 @@ def export_entries(
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         count = 0
         with os.fdopen(descriptor, "wb") as handle:
-            for line in _exported(store, store.database.read_now(lambda c: find_tenant_id(c, tenant))):
+            for line in exported_lines(store, store.database.read_now(lambda c: find_tenant_id(c, tenant))):
                 handle.write(orjson.dumps(line) + b"\n")
                 count += 1
         print_result({"tenant": tenant, "entries": count, "file": str(file)}, as_json=as_json)
@@ -133,45 +125,3 @@ def import_entries(
         with file.open("rb") as handle:
             count = import_lines(store, identifier, handle)
         print_result({"tenant": tenant, "entries": count}, as_json=as_json)
-
-
-def _exported(store: Opened, tenant: TenantId) -> Any:
-    from server.identifiers import format_entry_id
-    from server.reuse.payload import unseal_payload
-    from server.store.entries import LIST_MAX, EntryRepository
-    from server.store.tenancy import DataKeyRepository
-    from tenants.data_keys import DataKeyRing
-    from tenants.sealing import sealed_epoch
-
-    wrapped = store.database.read_now(lambda c: DataKeyRepository(c, tenant).list_all())
-    ring = DataKeyRing(store.provider, lambda _tenant: wrapped)
-    after: EntryId | None = None
-    while True:
-        behind = after
-        page = store.database.read_now(
-            lambda c, behind=behind: EntryRepository(c, tenant).list_page(  # type: ignore[misc]
-                after=behind, limit=LIST_MAX, tag=None, model=None
-            )
-        )
-        if not page:
-            return
-        for summary in page:
-            after = summary.id
-            row = store.database.read_now(
-                lambda c, entry=summary.id: EntryRepository(c, tenant).get(entry)  # type: ignore[misc]
-            )
-            if row is None or row.state != "live":
-                continue
-            key = ring.for_epoch(tenant, sealed_epoch(row.payload))
-            payload = unseal_payload(row.payload, key=key, tenant=tenant, entry=row.id)
-            yield {
-                "schema": EXPORT_SCHEMA,
-                "id": format_entry_id(row.id),
-                "model": row.model,
-                "model_version": row.model_version,
-                "messages": payload.messages,
-                "parameters": payload.parameters,
-                "response": payload.response,
-                "tags": list(summary.tags),
-                "expires_at_ms": row.expires_at_ms,
-            }

@@ -8,8 +8,8 @@ from typing import IO, Any
 
 from crypto.canonical import parse_json
 from crypto.errors import EncodingError
-from server.cli.cache import EXPORT_SCHEMA, LINE_BYTES_MAX, CacheCommandError
 from server.cli.context import ACTOR, Opened
+from server.cli.exporting import EXPORT_SCHEMA, LINE_BYTES_MAX, CacheCommandError
 from server.gateway import Gateway
 from server.reuse.request import ChatRequest, Steering
 from server.serving import build_outside, load_configured_embedder
