@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, text
 
+from server.store.data_keys import list_wrapping_keys, rewrap_data_keys
 from server.store.database import Database
 from server.store.entries import EntryRepository, Selection
 from server.store.errors import Conflict, NotFound, StoreBusy, StoreUnavailable, Unstorable
+from server.store.idempotency import KEPT_MS, Answered, Claimed, IdempotencyRepository, InFlight, OtherRequest
 from server.store.lookups import LookupRepository
 from server.store.maintenance import (
     AuditEvent,
@@ -843,6 +846,69 @@ def test_a_revoked_version_stays_revoked(store: Store) -> None:
     activate(store, "v2")
     activate(store, "v1")
     assert statuses(store)["v1", "r"] == "revoked"
+
+
+# Repeatable requests.
+
+
+def claim(store: Store, *, key: str = "key", digest: int = 1, at_ms: int = NOW_MS) -> Any:
+    return store.run(lambda c: IdempotencyRepository(c, KeyId(key)).claim("name", bytes([digest]) * 32, now_ms=at_ms))
+
+
+def test_a_repeated_request_is_told_from_a_new_one(store: Store) -> None:
+    assert claim(store) == Claimed()
+    assert claim(store) == InFlight()
+    assert claim(store, digest=2) == OtherRequest()
+    assert claim(store, key="another") == Claimed()
+    store.run(lambda c: IdempotencyRepository(c, KeyId("key")).finish("name", status=201, response=b"\0answer"))
+    assert claim(store) == Answered(201, b"\0answer")
+    assert claim(store, key="another") == InFlight()
+
+
+def test_a_request_that_did_nothing_or_is_a_day_old_may_be_sent_anew(store: Store) -> None:
+    claim(store)
+    store.run(lambda c: IdempotencyRepository(c, KeyId("key")).release("name"))
+    assert claim(store, digest=2) == Claimed()
+    assert claim(store, digest=3, at_ms=NOW_MS + KEPT_MS) == Claimed()
+
+
+def test_of_two_processes_that_claim_one_name_one_gets_it(store: Store) -> None:
+    other = store.open()
+
+    async def work() -> list[Any]:
+        run = lambda c: IdempotencyRepository(c, KeyId("key")).claim("name", bytes(32), now_ms=NOW_MS)  # noqa: E731
+        return await asyncio.gather(*(database.write(run) for database in [store.database, other] * 5))
+
+    found = asyncio.run(work())
+    assert found.count(Claimed()) == 1
+    assert found.count(InFlight()) == 9
+
+
+# The platform's keys and every tenant's data keys.
+
+
+def test_a_new_key_encryption_key_reaches_every_tenants_data_keys_or_none(store: Store) -> None:
+    def add(connection: Connection) -> None:
+        for tenant, epoch, kek in ((A, 1, "kek-old"), (A, 2, "kek-new"), (B, 1, "kek-old")):
+            DataKeyRepository(connection, tenant).add(WrappedDataKey(tenant, epoch, b"old", kek), at_ms=NOW_MS)
+
+    assert store.database.read_now(list_wrapping_keys) == frozenset()
+    store.run(add)
+    assert store.database.read_now(list_wrapping_keys) == {"kek-old", "kek-new"}
+
+    def fails_on_the_second(record: WrappedDataKey) -> WrappedDataKey:
+        if record.tenant == B:
+            raise ValueError
+        return replace(record, wrapped=b"new", kek_id="kek-new")
+
+    with pytest.raises(ValueError):
+        store.run(lambda c: rewrap_data_keys(c, fails_on_the_second, key_id="kek-new"))
+    assert store.database.read_now(list_wrapping_keys) == {"kek-old", "kek-new"}
+    rewrap = lambda record: replace(record, wrapped=b"new", kek_id="kek-new")  # noqa: E731
+    assert store.run(lambda c: rewrap_data_keys(c, rewrap, key_id="kek-new")) == 2
+    assert store.database.read_now(list_wrapping_keys) == {"kek-new"}
+    found = store.run(lambda c: DataKeyRepository(c, A).list_all())
+    assert [(key.epoch, key.wrapped) for key in found] == [(1, b"new"), (2, b"old")]
 
 
 # The audit log.
