@@ -17,14 +17,19 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from crypto import manifest
 from server.api import admin_schemas, schemas
 from server.app import ROUTERS
 from server.cli import app as command_line
 from server.errors import _TABLE
 from server.reuse.answers import Account, nearest_to_json
 from server.reuse.decision import Explanation
+from server.reuse.guards import facts
 from server.reuse.outcomes import Hit, Miss
+from server.reuse.payload import EntryPayload
+from server.runner.protocol import provenance_object
 from server.settings import ENVIRONMENT_PREFIX, Settings
+from server.store import tables
 from server.telemetry import Telemetry
 from tenants.identifiers import EntryId, LookupId
 from tenants.quotas import Quota
@@ -149,6 +154,26 @@ def test_the_table_names_the_file_where_each_tag_is_used() -> None:
         named = set(re.findall(r"`([\w/]+\.py)`", cells[-1]))
         assert named, cells
         assert named <= found[cells[0].strip("`")], f"{cells[0]}: {named}"
+
+
+def fields_in(section: str) -> set[str]:
+    """Return the names in the first column of the tables of one section of docs/formats.md."""
+    body = sections_of("docs/formats.md", "##")[section]
+    cells = [line.split("|")[1] for line in body.splitlines() if line.startswith("| `")]
+    return {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
+
+
+def test_every_field_of_what_is_stored_is_described_and_no_other() -> None:
+    assert fields_in("Entry payload v1") == {"version", *EntryPayload.__dataclass_fields__}
+    kept = {"v", "flags", "question", "negations", "stems", "order", *facts.SETS}
+    assert fields_in("Facts v1") == kept
+    assert f"version of the facts, {facts.FACTS_VERSION} " in text_of("docs/formats.md")
+    for letter in facts.FLAGS:
+        assert f"`{letter}` " in sections_of("docs/formats.md", "##")["Facts v1"]
+    assert fields_in("Change feed") == {column.name for column in tables.feed.columns}
+    assert fields_in("Model manifest v1") == manifest._REQUIRED | manifest._OPTIONAL
+    provenance = provenance_object("", prompt_token_ids=None, output_token_ids=None, parameters={})
+    assert set(provenance) <= fields_in("Runner protocol v1")
 
 
 def test_quota_defaults_are_the_documented_ones() -> None:
