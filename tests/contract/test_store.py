@@ -950,6 +950,12 @@ def test_any_changed_column_of_the_audit_log_is_found(store: Store, column: str)
     assert store.database.read_now(verify_audit_chain) is not None
 
 
+def test_rows_renumbered_in_their_order_are_found(store: Store) -> None:
+    add_audit(store)
+    store.run(lambda c: c.execute(text("UPDATE audit_log SET seq = 99 WHERE seq = 3")))
+    assert store.database.read_now(verify_audit_chain) == 99
+
+
 def test_an_event_moved_from_one_tenant_to_the_platform_is_found(store: Store) -> None:
     add_audit(store, 2)
     store.run(lambda c: c.execute(text("UPDATE audit_log SET tenant_id = NULL WHERE tenant_id IS NOT NULL")))
