@@ -175,6 +175,16 @@ def test_a_header_that_never_ends_is_cut_off_and_memory_stays_flat(served: Serve
     assert psutil.Process(os.getpid()).memory_info().rss - before < 16 << 20
 
 
+def test_a_header_that_goes_on_is_refused_for_its_size_before_its_time_is_over(served: Served) -> None:
+    with served.connect() as connection:
+        connection.send(b"POST /v1/chat/completions HTTP/1.1\r\nHost: gateway\r\nX-Long: ")
+        for _ in range(6):
+            time.sleep(0.02)
+            connection.send(b"a" * 10_000)
+        response = connection.read()
+    assert response is not None and response.status == 431
+
+
 @pytest.mark.parametrize(
     "line",
     [

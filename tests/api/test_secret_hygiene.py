@@ -16,7 +16,7 @@ import structlog
 
 from server.telemetry import configure_logging
 from server.upstream.errors import UpstreamRejected, UpstreamUnavailable
-from tests.api.in_process import GENEROUS, InProcess, in_process
+from tests.api.in_process import GENEROUS, InProcess, assert_error, in_process
 from tests.fakes import FakeUpstream, Options
 
 CANARY = "canary-5f1c9b"
@@ -148,6 +148,22 @@ def test_an_unexpected_fault_is_a_500_that_says_nothing_but_its_request_id(
     assert CANARY not in response.text
     assert response.headers["x-request-id"] in logged.getvalue()
     assert "What broke?" not in logged.getvalue()
+
+
+@pytest.mark.parametrize("path", ["/v1/cache/entries", "/admin/v1/keys"])
+def test_an_unexpected_fault_behind_the_framework_has_the_form_of_its_path(
+    house: InProcess, logged: io.StringIO, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    assert house.call("GET", path).status_code == 200
+
+    async def broken(_run: object) -> None:
+        raise RuntimeError(CANARY)
+
+    monkeypatch.setattr(house.gateway.gateway.database, "read", broken)
+    response = house.call("GET", path)
+    assert_error(response, 500)
+    assert CANARY not in response.text
+    assert response.headers["x-request-id"] in logged.getvalue()
 
 
 def test_every_log_line_is_one_json_object_whatever_clients_send(house: InProcess, logged: io.StringIO) -> None:
