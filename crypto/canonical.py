@@ -11,6 +11,7 @@ Evolution rule: a domain tag ends in its version (`hitproof/name/v1`); a change 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -70,9 +71,7 @@ def parse_json(data: bytes, *, depth_max: int = DEPTH_MAX, nodes_max: int = NODE
         raise EncodingError(f"the body is not UTF-8 (byte {error.start})") from None
     _refuse_deep(data, depth_max)
     try:
-        value: JsonValue = json.loads(
-            text, object_pairs_hook=_object, parse_constant=_refuse_constant, parse_int=_integer, parse_float=_float
-        )
+        value: JsonValue = _decoder().decode(text)
     except json.JSONDecodeError as error:
         raise EncodingError(f"the body is not JSON: {error.msg} at character {error.pos}") from None
     except RecursionError:
@@ -89,6 +88,14 @@ def parse_canonical_json(data: bytes) -> JsonValue:
     if canonical_json(_no_floats(value)) != data:
         raise EncodingError("the JSON is well formed but not in canonical form (RFC 8785)")
     return value
+
+
+@functools.cache
+def _decoder() -> json.JSONDecoder:
+    """Return the one decoder: making it costs more than a small body does."""
+    return json.JSONDecoder(
+        object_pairs_hook=_object, parse_constant=_refuse_constant, parse_int=_integer, parse_float=_float
+    )
 
 
 def _no_floats(value: JsonValue) -> CanonicalValue:

@@ -7,6 +7,7 @@ and nobody can count another tenant's. A lookup's id carries 128 bits of chance.
 from __future__ import annotations
 
 import base64
+from functools import lru_cache
 from typing import Final
 
 from server.ports import RandomSource
@@ -29,6 +30,7 @@ def new_entry_id(now_ms: int, random: RandomSource) -> EntryId:
     return EntryId(((now_ms - _EPOCH_MS) & _TIME_MASK) << 21 | chance)
 
 
+@lru_cache(maxsize=4096)
 def format_entry_id(entry: EntryId) -> str:
     """Write an entry's id as clients see it: `ent_` and 13 digits of base 32."""
     value, digits = int(entry), []

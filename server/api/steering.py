@@ -10,10 +10,13 @@ from server.errors import RequestError
 from server.reuse.request import Steering
 
 AGE_MAX_S: Final = 315_360_000
+UNSTEERED: Final = Steering()
 
 
 def read_steering(cache_control: list[str], options: CacheOptions | None) -> Steering:
     """Read both forms; unknown directives are ignored as RFC 9111 asks, a malformed max-age is refused."""
+    if not cache_control and options is None:
+        return UNSTEERED
     directives: dict[str, str] = {}
     for line in cache_control:
         for directive in line.split(","):
