@@ -29,6 +29,7 @@ from server.reuse.labelling import Labeller
 from server.reuse.labels import EmbeddingJudge
 from server.reuse.models import ModelRegistry
 from server.reuse.near import NearTier
+from server.reuse.opening import EntryOpener
 from server.reuse.quarantine import Quarantine
 from server.reuse.recorder import Recorder
 from server.reuse.reporting import Reporter
@@ -90,6 +91,8 @@ class Gateway:
             clock=clock,
             random=outside.random,
         )
+        self.quarantine = Quarantine(self.database, telemetry, clock)
+        self.opener = EntryOpener(self.tenants, self.quarantine, telemetry)
         self.labeller = Labeller(
             self.database,
             self.recorder,
@@ -104,7 +107,7 @@ class Gateway:
         """Wire the lookup flow: both tiers, the computer behind them, and what reports on it."""
         outside, telemetry, clock = self._outside, self._telemetry, self._outside.clock
         digest = outside.embedder.digest
-        quarantine = Quarantine(self.database, telemetry, clock)
+        quarantine = self.quarantine
         near = NearTier(
             self.database,
             self.partitions,
@@ -112,11 +115,12 @@ class Gateway:
             telemetry,
             clock,
             covers=outside.embedder.covers,
+            opener=self.opener,
             quarantine=quarantine,
         )
         accounting = Accounting(self.recorder, telemetry, clock, outside.random)
         reporter = Reporter(accounting, clock, outside.random)
-        exact = ExactTier(self.database, quarantine, telemetry, clock)
+        exact = ExactTier(self.database, self.opener, quarantine, telemetry, clock)
         computer = Computer(
             ComputerParts(
                 exact=exact,
@@ -162,6 +166,7 @@ class Gateway:
             partitions=self.partitions,
             recorder=self.recorder,
             totals=self.totals,
+            opener=self.opener,
             labeller=self.labeller,
             telemetry=self._telemetry,
             key_provider=outside.key_provider,

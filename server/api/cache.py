@@ -9,15 +9,13 @@ import orjson
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from server.api.authentication import tenant_of
 from server.api.body import check, json_body_schema, read_json_object
 from server.api.chat import read_chat_request
 from server.api.schemas import ChatBody, FeedbackBody, InvalidateBody, PutEntryBody
-from server.api.state import admit, authenticate, state_of
+from server.api.state import admit, state_of
 from server.errors import RequestError
 from server.identifiers import format_entry_id, parse_entry_id
 from server.ports import JsonObject
-from server.reuse.payload import unseal_payload
 from server.reuse.replay import client_response
 from server.reuse.request import ChatRequest, Steering
 from server.store.entries import EntryRepository, Selection
@@ -25,10 +23,8 @@ from server.store.errors import NotFound
 from server.store.lookups import LookupRepository
 from server.store.maintenance import AuditEvent, append_audit
 from server.store.records import EntrySummary, UsageRow
-from tenants.errors import UnsealError
 from tenants.identifiers import EntryId, LookupId
 from tenants.scopes import Scope
-from tenants.sealing import sealed_epoch
 
 router = APIRouter(tags=["cache"])
 
@@ -76,7 +72,7 @@ async def list_entries(
 ) -> Response:
     """List entries, newest first, without opening them."""
     state = state_of(request)
-    tenant = tenant_of(await authenticate(request, Scope.CACHE_READ))
+    tenant = (await admit(request, Scope.CACHE_READ)).tenant
     behind = None if after is None else _entry_id(after)
     rows = await state.database.read(
         lambda connection: EntryRepository(connection, tenant).list_page(
@@ -98,8 +94,8 @@ async def list_entries(
 async def get_entry(request: Request, entry_id: str) -> Response:
     """Return one entry, opened: its question, its answer and where it came from."""
     state = state_of(request)
-    caller = await authenticate(request, Scope.CACHE_READ)
-    tenant = tenant_of(caller)
+    who = await admit(request, Scope.CACHE_READ)
+    tenant = who.tenant
     entry = _entry_id(entry_id)
     summary, stored = await state.database.read(
         lambda connection: (
@@ -109,13 +105,9 @@ async def get_entry(request: Request, entry_id: str) -> Response:
     )
     if summary is None or stored is None:
         raise NotFound("there is no such entry")
-    context = await state.tenants.get(tenant)
-    try:
-        key = context.open_with(sealed_epoch(stored.payload))
-        payload = unseal_payload(stored.payload, key=key, tenant=tenant, entry=entry)
-    except UnsealError:
-        await state.engine.quarantine(tenant, entry, "does_not_open")
-        raise NotFound("there is no such entry") from None
+    payload = await state.opener.open(who.context, stored)
+    if payload is None:
+        raise NotFound("there is no such entry")
     return _json(
         {
             **_summary(summary),
@@ -132,11 +124,11 @@ async def get_entry(request: Request, entry_id: str) -> Response:
 async def delete_entry(request: Request, entry_id: str) -> Response:
     """Remove one entry for good."""
     state = state_of(request)
-    caller = await authenticate(request, Scope.CACHE_ADMIN)
-    tenant = tenant_of(caller)
+    who = await admit(request, Scope.CACHE_ADMIN)
+    tenant = who.tenant
     entry = _entry_id(entry_id)
     now_ms = state.clock.now_ms()
-    event = AuditEvent(caller.key_id, tenant, "entry.delete", format_entry_id(entry), {})
+    event = AuditEvent(who.caller.key_id, tenant, "entry.delete", format_entry_id(entry), {})
 
     def delete(connection: Any) -> None:
         append_audit(connection, event, at_ms=now_ms)
@@ -151,8 +143,8 @@ async def delete_entry(request: Request, entry_id: str) -> Response:
 async def invalidate(request: Request) -> Response:
     """Remove entries by entry, tag, model version, age, or all of them; a dry run unless asked otherwise."""
     state = state_of(request)
-    caller = await authenticate(request, Scope.CACHE_ADMIN)
-    tenant = tenant_of(caller)
+    who = await admit(request, Scope.CACHE_ADMIN)
+    tenant = who.tenant
     body = check(InvalidateBody, await read_json_object(request, state.settings))
     now_ms = state.clock.now_ms()
     selection = _selection(body, now_ms)
@@ -164,7 +156,7 @@ async def invalidate(request: Request) -> Response:
             f'to remove everything, repeat with "confirm": "{CONFIRM_ALL}"', param="confirm", code="confirmation_needed"
         )
     detail = {name: value for name, value in body.model_dump(exclude_none=True).items() if name != "confirm"}
-    event = AuditEvent(caller.key_id, tenant, "cache.invalidate", tenant, detail)
+    event = AuditEvent(who.caller.key_id, tenant, "cache.invalidate", tenant, detail)
 
     def remove(connection: Any) -> int:
         append_audit(connection, event, at_ms=now_ms)
@@ -179,7 +171,7 @@ async def invalidate(request: Request) -> Response:
 async def get_stats(request: Request, days: Annotated[int, Query(ge=1, le=DAYS_MAX)] = 30) -> Response:
     """Return what the cache held, answered and saved over the last *days* days."""
     state = state_of(request)
-    tenant = tenant_of(await authenticate(request, Scope.USAGE))
+    tenant = (await admit(request, Scope.USAGE)).tenant
     await state.recorder.flush()
     since_day = _day(state.clock.now_ms() - (days - 1) * 86_400_000)
 
@@ -209,7 +201,7 @@ async def get_stats(request: Request, days: Annotated[int, Query(ge=1, le=DAYS_M
 async def give_feedback(request: Request) -> Response:
     """Say whether a hit was right; `bad` takes its entry out of service in the caller's partition."""
     state = state_of(request)
-    tenant = tenant_of(await authenticate(request, Scope.INFER))
+    tenant = (await admit(request, Scope.INFER)).tenant
     body = check(FeedbackBody, await read_json_object(request, state.settings))
     await state.recorder.flush()
     lookup = LookupId(body.hit)

@@ -15,6 +15,7 @@ from server.reuse.engine import ReuseEngine
 from server.reuse.eviction import Totals
 from server.reuse.labelling import Labeller
 from server.reuse.models import ModelRegistry
+from server.reuse.opening import EntryOpener
 from server.reuse.recorder import Recorder
 from server.reuse.storing import Storer
 from server.reuse.tenant_directory import TenantContext, TenantDirectory
@@ -43,6 +44,7 @@ class AppState:
     partitions: Partitions
     recorder: Recorder
     totals: Totals
+    opener: EntryOpener
     labeller: Labeller
     telemetry: Telemetry
     key_provider: KeyProvider

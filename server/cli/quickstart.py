@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from crypto.errors import Error
 from server.cli.context import ACTOR, ConfigOption, DataOption, JsonOption, Opened, locked, opened, say, settings_from
-from server.datafolder import read_or_create_secret, write_secret
+from server.datafolder import DataFolder, read_or_create_secret, write_secret
 from server.settings import Settings
 from server.setup import create_key, create_organisation, create_tenant, put_model, put_upstream
 from server.store.records import ModelRecord, UpstreamRecord
@@ -88,6 +88,7 @@ def _announce(ready: dict[str, Any], settings: Settings, *, as_json: bool) -> No
     for tenant in ready["tenants"]:
         print(f"  {tenant['organisation']}/{tenant['name']}  {tenant['api_key']}")
     print(f"\nPoint any OpenAI client at it: base_url={ready['url']}/v1, model={DEMO_MODEL}")
+    print(f"The platform operator's own key is in {DataFolder(settings.data).platform_key_file}.")
     print(f"Everything is kept in {settings.data}. Stop with Ctrl-C.", flush=True)
 
 

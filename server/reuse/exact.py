@@ -6,8 +6,9 @@ import structlog
 
 from server.ports import Clock
 from server.reuse.fingerprint import Identity, is_of_conversation
+from server.reuse.opening import EntryOpener
 from server.reuse.outcomes import Hit
-from server.reuse.payload import EntryPayload, unseal_payload
+from server.reuse.payload import EntryPayload
 from server.reuse.quarantine import Quarantine
 from server.reuse.sight import Asked, Sight
 from server.reuse.verification import doubt_row
@@ -16,8 +17,6 @@ from server.store.entries import EntryRepository
 from server.store.errors import StoreError
 from server.store.records import StoredEntry
 from server.telemetry import Telemetry
-from tenants.errors import TenantError, UnsealError
-from tenants.sealing import sealed_epoch
 
 log = structlog.get_logger()
 
@@ -25,8 +24,11 @@ log = structlog.get_logger()
 class ExactTier:
     """Looks for the entry under a request's exact key."""
 
-    def __init__(self, database: Database, quarantine: Quarantine, telemetry: Telemetry, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, opener: EntryOpener, quarantine: Quarantine, telemetry: Telemetry, clock: Clock
+    ) -> None:
         self._database = database
+        self._opener = opener
         self._quarantine = quarantine
         self._telemetry = telemetry
         self._clock = clock
@@ -63,14 +65,8 @@ class ExactTier:
             if doubt.quarantine:
                 await self._quarantine.put(tenant.id, row.id, doubt.reason)
             return None
-        try:
-            key = tenant.open_with(sealed_epoch(row.payload))
-            payload = unseal_payload(row.payload, key=key, tenant=tenant.id, entry=row.id)
-            if is_of_conversation(asked.request, payload.messages, payload.parameters, whole=True):
-                return payload
-            await self._quarantine.put(tenant.id, row.id, "other_conversation")
-        except UnsealError:
-            await self._quarantine.put(tenant.id, row.id, "does_not_open")
-        except TenantError:
-            self._telemetry.degraded.labels("keys").inc()
+        payload = await self._opener.open(tenant, row)
+        if payload is None or is_of_conversation(asked.request, payload.messages, payload.parameters, whole=True):
+            return payload
+        await self._quarantine.put(tenant.id, row.id, "other_conversation")
         return None

@@ -19,7 +19,8 @@ from server.index.partitions import PartitionKey, PartitionNotReady, Partitions
 from server.ports import Clock, Int8Matrix
 from server.reuse.decision import Accept, CandidateView, Decision, QueryView, WouldAccept, decide, threshold_in_force
 from server.reuse.guards import Facts, facts_of
-from server.reuse.payload import EntryPayload, unseal_payload
+from server.reuse.opening import EntryOpener
+from server.reuse.payload import EntryPayload
 from server.reuse.policy import ReusePolicy
 from server.reuse.quantise import norms_squared, quantise
 from server.reuse.quarantine import Quarantine
@@ -30,9 +31,7 @@ from server.store.database import Database
 from server.store.entries import EntryRepository
 from server.store.records import StoredEntry
 from server.telemetry import Telemetry
-from tenants.errors import TenantError, UnsealError
 from tenants.identifiers import EntryId
-from tenants.sealing import sealed_epoch
 
 log = structlog.get_logger()
 
@@ -85,6 +84,7 @@ class NearTier:
         clock: Clock,
         *,
         covers: Callable[[str], bool],
+        opener: EntryOpener,
         quarantine: Quarantine,
     ) -> None:
         self._database = database
@@ -93,6 +93,7 @@ class NearTier:
         self._telemetry = telemetry
         self._clock = clock
         self._covers = covers
+        self._opener = opener
         self._quarantine = quarantine
 
     async def ask(
@@ -170,16 +171,8 @@ class NearTier:
                 if doubt.quarantine:
                     await self._quarantine.put(tenant.id, entry, doubt.reason)
                 continue
-            try:
-                key = tenant.open_with(sealed_epoch(row.payload))
-                payload = unseal_payload(row.payload, key=key, tenant=tenant.id, entry=entry)
-            except UnsealError:
-                await self._quarantine.put(tenant.id, entry, "does_not_open")
-                continue
-            except TenantError:
-                self._telemetry.degraded.labels("keys").inc()
-                continue
-            if payload.facts is not None and payload.norm_squared is not None:
+            payload = await self._opener.open(tenant, row)
+            if payload is not None and payload.facts is not None and payload.norm_squared is not None:
                 found[entry] = Found(row, payload, score)
         return found
 

@@ -23,6 +23,17 @@ VECTOR_FIELD: Final = "vector"
 
 
 @dataclass(frozen=True, slots=True)
+class EntryTerms:
+    """The columns of a row that decide whether it may answer, sealed beside them so that a changed one is noticed."""
+
+    model_version: str
+    reported: str
+    source: str
+    created_at_ms: int
+    expires_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class EntryPayload:
     """The sealed content of one entry; *facts* and *norm_squared* are None where nothing may match it by meaning."""
 
@@ -32,6 +43,7 @@ class EntryPayload:
     norm_squared: int | None
     response: JsonObject
     provenance: JsonObject | None
+    terms: EntryTerms
 
 
 def provenance_to_json(provenance: Provenance | None) -> JsonObject | None:
@@ -59,6 +71,7 @@ def seal_payload(
             "norm_squared": payload.norm_squared,
             "response": payload.response,
             "provenance": payload.provenance,
+            "terms": payload.terms,
         }
     )
     return seal(key, _context(tenant, entry, PAYLOAD_FIELD), plain, random=random)
@@ -76,6 +89,7 @@ def unseal_payload(sealed: bytes, *, key: DataKey, tenant: TenantId, entry: Entr
         plain["norm_squared"],
         plain["response"],
         plain["provenance"],
+        EntryTerms(**plain["terms"]),
     )
 
 

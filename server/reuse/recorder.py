@@ -18,6 +18,7 @@ from server.store.entries import EntryRepository
 from server.store.errors import StoreError
 from server.store.lookups import LookupRepository
 from server.store.records import LookupRecord, UsageRow
+from server.store.tenancy import KeyRepository
 from server.telemetry import Telemetry
 from tenants.identifiers import EntryId, KeyId, TenantId
 
@@ -88,13 +89,13 @@ def _write(connection: Connection, waiting: list[Recorded]) -> None:
         lookups.add_many(recorded.lookup for recorded in group if recorded.lookup is not None)
         lookups.add_usage(_sum_usage(group))
         EntryRepository(connection, tenant).touch(_sum_hits(group))
+        KeyRepository(connection, tenant).note_use({recorded.key for recorded in group}, day=_day(group[-1].at_ms))
 
 
 def _sum_usage(group: list[Recorded]) -> list[UsageRow]:
     sums: dict[tuple[str, KeyId, str, str, str], UsageRow] = {}
     for recorded in group:
-        day = datetime.fromtimestamp(recorded.at_ms / 1000, UTC).strftime("%Y-%m-%d")
-        key = (day, recorded.key, recorded.model, recorded.outcome, recorded.tier)
+        key = (_day(recorded.at_ms), recorded.key, recorded.model, recorded.outcome, recorded.tier)
         row = sums.get(key) or UsageRow(*key, 0, 0, 0, 0, 0)
         sums[key] = replace(
             row,
@@ -105,6 +106,10 @@ def _sum_usage(group: list[Recorded]) -> list[UsageRow]:
             latency_us=row.latency_us + recorded.latency_us,
         )
     return list(sums.values())
+
+
+def _day(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d")
 
 
 def _sum_hits(group: list[Recorded]) -> list[tuple[EntryId, int, int]]:

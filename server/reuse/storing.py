@@ -16,7 +16,7 @@ from server.ports import Clock, Int8Matrix, JsonObject, RandomSource
 from server.reuse.eviction import Totals
 from server.reuse.fingerprint import Identity
 from server.reuse.guards import Facts
-from server.reuse.payload import EntryPayload, seal_payload, seal_vector
+from server.reuse.payload import EntryPayload, EntryTerms, seal_payload, seal_vector
 from server.reuse.quantise import norms_squared
 from server.reuse.tenant_directory import TenantContext
 from server.store.database import Database
@@ -110,6 +110,7 @@ class Storer:
 
     def _seal(self, tenant: TenantContext, fresh: Fresh) -> NewEntry:
         now_ms = self._clock.now_ms()
+        expires_at_ms = now_ms + fresh.ttl_s * 1000
         entry = new_entry_id(now_ms, self._random)
         question = fresh.question
         norm_squared = None if question is None else int(norms_squared(question.vector[np.newaxis])[0])
@@ -121,6 +122,7 @@ class Storer:
                 norm_squared=norm_squared,
                 response=fresh.response,
                 provenance=fresh.provenance,
+                terms=EntryTerms(fresh.model_version, fresh.reported, fresh.source, now_ms, expires_at_ms),
             ),
             key=tenant.data_key,
             tenant=tenant.id,
@@ -145,7 +147,7 @@ class Storer:
             reported=fresh.reported,
             embedder=None if vector is None else self._embedder_digest,
             created_at_ms=now_ms,
-            expires_at_ms=now_ms + fresh.ttl_s * 1000,
+            expires_at_ms=expires_at_ms,
             prompt_tokens=fresh.prompt_tokens,
             output_tokens=fresh.output_tokens,
             cost_micro=fresh.cost_micro,

@@ -23,7 +23,7 @@ from server.store.platform import PlatformRepository
 from server.store.records import TenantRecord
 from server.store.tenancy import DataKeyRepository, PolicyRepository
 from tenants.data_keys import DataKeyRing, WrappedDataKey, derive_tenant_key, is_rotation_due, new_wrapped_key
-from tenants.errors import AuthenticationError
+from tenants.errors import AuthenticationError, UnsealError
 from tenants.identifiers import TenantId
 from tenants.key_providers import KeyProvider
 from tenants.quotas import Quota
@@ -91,6 +91,17 @@ class TenantDirectory:
             loading.add_done_callback(lambda done: self._end_loading(tenant, now_s, done))
         # Whoever asks at the same time shares one load, and one who leaves does not end it for the others.
         return await asyncio.shield(loading)
+
+    async def key_for(self, context: TenantContext, epoch: int) -> DataKey:
+        """Return the data key of *epoch*; one that *context* does not know, another process may just have made.
+
+        Raises `UnsealError` when there is none, `SealedError` when it cannot be opened now.
+        """
+        try:
+            return context.open_with(epoch)
+        except UnsealError:
+            self.forget(context.id)
+            return (await self.get(context.id)).open_with(epoch)
 
     def forget(self, tenant: TenantId) -> None:
         """Drop what is kept of *tenant*, keys included, also what is just being loaded."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, text
@@ -126,11 +126,16 @@ def verify_audit_chain(connection: Connection) -> int | None:
 
 
 def list_audit(connection: Connection, *, tenant: TenantId | None, after: int, limit: int) -> list[AuditRow]:
-    """Return audit rows behind *after*; of one tenant, or of everything for the platform."""
-    statement = select(*(audit_log.c[name] for name in AuditRow.__dataclass_fields__)).where(audit_log.c.seq > after)
-    if tenant is not None:
-        statement = statement.where(audit_log.c.tenant_id == tenant)
-    return [AuditRow(*row) for row in connection.execute(statement.order_by(audit_log.c.seq).limit(limit))]
+    """Return audit rows behind *after*; of one tenant, or of everything for the platform.
+
+    A tenant's rows are numbered among themselves: the house's own numbers would tell how much others change.
+    """
+    statement = select(*(audit_log.c[name] for name in AuditRow.__dataclass_fields__)).order_by(audit_log.c.seq)
+    if tenant is None:
+        rows = connection.execute(statement.where(audit_log.c.seq > after).limit(limit))
+        return [AuditRow(*row) for row in rows]
+    own = statement.where(audit_log.c.tenant_id == tenant).offset(after).limit(limit)
+    return [replace(AuditRow(*row), seq=after + place) for place, row in enumerate(connection.execute(own), start=1)]
 
 
 def _audit_hash(previous: bytes, at_ms: int, event: AuditEvent, detail: bytes) -> bytes:

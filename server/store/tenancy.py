@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Final
 
@@ -90,6 +91,18 @@ class KeyRepository(TenantRepository):
         )
         if self._run(statement, {"key": key}).rowcount == 0:
             self.get(key)
+
+    def note_use(self, keys: Iterable[KeyId], *, day: str) -> None:
+        """Write down the day that keys were last used on: coarse on purpose, and written once a day each."""
+        for key in keys:
+            self._run(
+                scoped_update(api_keys)
+                .where(
+                    api_keys.c.key_id == bindparam("key"), api_keys.c.last_used_day.is_distinct_from(bindparam("day"))
+                )
+                .values(last_used_day=bindparam("day")),
+                {"key": key, "day": day},
+            )
 
     def expire(self, key: KeyId, *, at_ms: int) -> None:
         """Let a key end at *at_ms* at the latest: how a rotated key gets its grace period."""

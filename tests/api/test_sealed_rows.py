@@ -200,3 +200,14 @@ def test_without_the_right_key_the_gateway_is_not_ready_and_serves_no_plaintext(
             ready = house.call("GET", "/readyz", key="")
             assert (ready.status_code, ready.json()["checks"]["keys"]) == (503, "sealed")
         assert house.call("GET", "/healthz", key="").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("expires_at_ms", 4_000_000_000_000), ("created_at_ms", 1_790_000_000_001), ("source", "client")],
+)
+def test_a_row_whose_terms_were_changed_is_missed_and_quarantined(house: InProcess, column: str, value: object) -> None:
+    entry = store(house)
+    change(house, entry, **{column: value})
+    assert_missed_and_quarantined(house, entry)
+    assert row(house, entry).state_reason == "changed_terms"
