@@ -53,6 +53,7 @@ def list_upstreams(data: DataOption = None, config: ConfigOption = None, as_json
         print_result([{"name": row.name, "kind": row.kind, "base_url": row.base_url} for row in rows], as_json=as_json)
 
 
+@models.command("create")
 @models.command("set")
 def set_model(
     alias: str,

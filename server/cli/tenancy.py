@@ -252,6 +252,23 @@ def show_policy(
         print_result({"version": 0 if row is None else row.version, "policy": policy}, as_json=as_json)
 
 
+@policies.command("list")
+def list_policies(
+    tenant: TenantArgument, data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """List every version of a tenant's policy, newest first."""
+    from server.store.tenancy import PolicyRepository
+
+    with opened(settings_from(data, config)) as store:
+        rows = store.database.read_now(lambda c: PolicyRepository(c, find_tenant_id(c, tenant)).list_versions())
+        shown = [
+            {"version": row.version, "digest": row.digest, "created_at_ms": row.created_at_ms, "by": row.created_by}
+            for row in rows
+        ]
+        print_result(shown, as_json=as_json)
+
+
+@policies.command("create")
 @policies.command("set")
 def set_policy(
     tenant: TenantArgument,
