@@ -35,7 +35,7 @@ from tenants.data_keys import new_wrapped_key
 from tenants.identifiers import KeyId, OrganisationId, TenantId
 from tenants.key_providers import KeyProvider
 from tenants.quotas import Quota
-from tenants.scopes import ROLES, Scope
+from tenants.scopes import ROLES, Caller, Scope
 
 
 def create_organisation(
@@ -149,32 +149,48 @@ def revoke_key(connection: Connection, tenant: TenantId, key: KeyId, *, actor: s
     KeyRepository(connection, tenant).revoke(key, at_ms=now_ms)
 
 
+def refuse_grant(caller: Caller, role: str, scopes: frozenset[Scope]) -> None:
+    """Raise `RequestError` unless *caller* may hand out a key of *role* with *scopes*."""
+    if not caller.may_grant(role, scopes):
+        raise RequestError(
+            "this key may not hand out that role or those scopes", param="role", code="not_yours_to_grant", status=403
+        )
+
+
 def rotate_key(
     connection: Connection,
     tenant: TenantId,
     key: KeyId,
     *,
+    caller: Caller,
     grace_s: int,
     pepper: bytes,
-    actor: str,
     now_ms: int,
     random: RandomSource,
 ) -> tuple[ApiKeyRecord, str]:
-    """Mint a key like *key* and let the old one end after *grace_s* seconds; raises `NotFound`."""
+    """Mint a key like *key* and let the old one end after *grace_s* seconds; raises `NotFound`.
+
+    Raises `Conflict` for a key that has ended, which has no successor, and `RequestError` when *caller* may not hand out
+    what it may do: whoever rotates a key gets to hold its successor.
+    """
     old = KeyRepository(connection, tenant).get(key)
+    if old.revoked_at_ms is not None or (old.expires_at_ms is not None and old.expires_at_ms <= now_ms):
+        raise Conflict("this key was revoked or has expired; make a new one instead")
+    scopes = frozenset(Scope(scope) for scope in json.loads(old.scopes))
+    refuse_grant(caller, old.role, scopes)
     made = create_key(
         connection,
         tenant,
         role=old.role,
-        scopes=[Scope(scope) for scope in json.loads(old.scopes)],
+        scopes=scopes,
         label=old.label,
         expires_at_ms=None,
         pepper=pepper,
-        actor=actor,
+        actor=caller.key_id,
         now_ms=now_ms,
         random=random,
     )
-    _audit(connection, actor, tenant, "key.rotate", key, {"replaced_by": made[0].key_id}, now_ms)
+    _audit(connection, caller.key_id, tenant, "key.rotate", key, {"replaced_by": made[0].key_id}, now_ms)
     add_notice(connection, tenant, "refresh", at_ms=now_ms)
     KeyRepository(connection, tenant).expire(key, at_ms=now_ms + grace_s * 1000)
     return made

@@ -69,10 +69,14 @@ class Caller:
 
         The platform makes any key. A tenant admin hands out no scope that it lacks, and only an owner makes an owner.
         """
-        if not scopes <= ROLES.get(role, frozenset()):
+        of_role = ROLES.get(role, frozenset())
+        if not scopes <= of_role:
             return False
         if Scope.PLATFORM_ADMIN in self.scopes:
             return True
+        if Scope.PLATFORM_ADMIN in of_role:
+            # A role of the platform is the platform's to give, even without any of its scopes.
+            return False
         if Scope.TENANT_ADMIN not in self.scopes or (role == "owner" and self.role != "owner"):
             return False
         return scopes <= self.scopes

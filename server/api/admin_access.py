@@ -25,9 +25,8 @@ from server.api.admin_views import (
 from server.api.body import check, json_body_schema, read_json_object
 from server.api.idempotency import IdempotentRoute
 from server.api.state import state_of
-from server.errors import RequestError
 from server.reuse.policy import ReusePolicy
-from server.setup import create_key, revoke_key, rotate_key, set_policy
+from server.setup import create_key, refuse_grant, revoke_key, rotate_key, set_policy
 from server.store.maintenance import list_audit
 from server.store.tenancy import KeyRepository, PolicyRepository
 from tenants.identifiers import KeyId
@@ -56,10 +55,8 @@ async def add_key(request: Request) -> Response:
     tenant = None if body.role == "platform-operator" else tenant_for(caller, body.tenant)
     wanted = None if body.scopes is None else [scope_of(scope) for scope in body.scopes]
     granted = ROLES.get(body.role, frozenset()) if wanted is None else frozenset(wanted)
-    if body.role in ROLES and not caller.may_grant(body.role, granted):
-        raise RequestError(
-            "this key may not hand out that role or those scopes", param="role", code="not_yours_to_grant", status=403
-        )
+    if body.role in ROLES:
+        refuse_grant(caller, body.role, granted)
     now_ms = state.clock.now_ms()
     expires_at_ms = None if body.expires_in_s is None else now_ms + body.expires_in_s * 1000
     record, text = await state.database.write(
@@ -92,9 +89,9 @@ async def replace_key(request: Request, key_id: str, tenant: TenantQuery = None)
             c,
             owner,
             KeyId(key_id),
+            caller=caller,
             grace_s=body.grace_s,
             pepper=state.pepper,
-            actor=caller.key_id,
             now_ms=now_ms,
             random=state.random,
         )

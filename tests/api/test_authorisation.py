@@ -199,6 +199,26 @@ def test_another_tenants_things_are_answered_like_things_that_never_were(house: 
     assert house.call("GET", f"/v1/cache/entries/{entry}").json()["state"] == "live"
 
 
+def rotate(house: InProcess, key: str, *, by: str) -> Any:
+    return house.call("POST", f"/admin/v1/keys/{parse_api_key(key).key_id}/rotate", key=by, json={})
+
+
+def test_rotating_a_key_is_no_way_to_a_role_or_scope_that_the_caller_may_not_hand_out(house: InProcess) -> None:
+    admin = house.key("admin")
+    narrow = house.key("admin", scopes=[Scope.TENANT_ADMIN])
+    owner, application = house.key("owner"), house.key("application")
+    assert_error(rotate(house, owner, by=admin), 403)
+    assert_error(rotate(house, application, by=narrow), 403)
+    assert house.call("GET", "/v1/models", key=owner).status_code == 200, "and the old key goes on"
+    assert rotate(house, application, by=admin).json()["role"] == "application"
+
+
+def test_a_key_that_has_ended_has_no_successor(house: InProcess) -> None:
+    key = house.key("application")
+    assert house.call("DELETE", f"/admin/v1/keys/{parse_api_key(key).key_id}").status_code == 200
+    assert_error(rotate(house, key, by=house.gateway.tenants[0].key), 409)
+
+
 @pytest.mark.parametrize(
     "identifier",
     ["00000000-0000-0000-0000-000000000000", "urn:uuid:00000000-0000-0000-0000-000000000000", "0", "1", "-1",

@@ -29,7 +29,7 @@ from tenants.identifiers import KeyId, OrganisationId, TenantId
 from tenants.key_files import create_key_file
 from tenants.key_providers import FileKeyProvider, ShamirKeyProvider
 from tenants.quotas import Quota
-from tenants.scopes import ROLES, Scope
+from tenants.scopes import ROLES, Caller, Scope
 from tests.contract.stores import new_entry, new_lookup, new_usage
 from tests.fakes import PEPPER, SeededRandom
 
@@ -160,7 +160,18 @@ def test_a_key_for_a_tenant_that_is_not_there_is_refused(house: House) -> None:
 def test_a_rotated_key_ends_after_its_grace_and_its_successor_is_like_it(house: House) -> None:
     one = sorted(ROLES["member"])[0]
     old, _ = house.make_key(house.tenant, scopes=[Scope(one)])
-    new, _ = house.call(setup.rotate_key, house.tenant, old.key_id, grace_s=60, pepper=PEPPER, random=house.random)
+    new, _ = house.run(
+        lambda c: setup.rotate_key(
+            c,
+            house.tenant,
+            old.key_id,
+            caller=Caller(None, None, KeyId("me"), "platform-operator", ROLES["platform-operator"]),
+            grace_s=60,
+            pepper=PEPPER,
+            now_ms=NOW_MS,
+            random=house.random,
+        )
+    )
     found = house.run(lambda c: KeyRepository(c, house.tenant).get(old.key_id))
     assert found.expires_at_ms == NOW_MS + 60_000
     assert (new.role, new.scopes, new.label) == (old.role, old.scopes, old.label)

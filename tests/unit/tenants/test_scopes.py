@@ -89,3 +89,8 @@ def test_an_admin_key_without_a_scope_cannot_give_it_away() -> None:
     limited = caller("admin", frozenset({Scope.TENANT_ADMIN, Scope.USAGE}))
     assert limited.may_grant("billing", frozenset({Scope.USAGE}))
     assert not limited.may_grant("application", frozenset({Scope.INFER}))
+
+
+def test_a_tenant_gives_away_no_role_of_the_platform_not_even_an_empty_one() -> None:
+    assert not caller("owner").may_grant("platform-operator", frozenset())
+    assert caller("platform-operator").may_grant("platform-operator", frozenset())
