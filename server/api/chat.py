@@ -36,7 +36,7 @@ async def read_chat_request(request: Request, settings: Settings) -> ChatRequest
     """Read, check and bound one chat request; raises `RequestError` naming the field."""
     body = await read_json_object(request, settings)
     checked = check(ChatBody, body)
-    _check_conversation(body, settings)
+    check_conversation(body, settings)
     return ChatRequest(body, read_steering(request.headers.getlist("cache-control"), checked.hitproof))
 
 
@@ -106,7 +106,8 @@ def _check_egress(state: AppState, caller: Caller, tenant: TenantId) -> None:
         raise ForeignAnswer("an answer was stopped because it was not the caller's")
 
 
-def _check_conversation(body: JsonObject, settings: Settings) -> None:
+def check_conversation(body: JsonObject, settings: Settings) -> None:
+    """Hold the messages of *body*, whose types were checked, to the limits; raises `RequestError` naming the field."""
     messages = body["messages"]
     if len(messages) > settings.messages_max:
         raise RequestError(
