@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from crypto.errors import EncodingError, Error
 from server.reuse.budget import BudgetSpent
+from server.reuse.eviction import OverQuota
 from server.reuse.flights import TooManyFlights
 from server.reuse.models import UnknownModel
 from server.reuse.policy import PolicyError
@@ -81,6 +82,7 @@ _TABLE: Final[tuple[tuple[type[Error], int, str, str], ...]] = (
     (KeyReferenceError, 400, "invalid_request_error", "invalid_key_reference"),
     (EncodingError, 400, "invalid_request_error", "invalid_json"),
     (SealedError, 503, "server_error", "sealed"),
+    (OverQuota, 400, "invalid_request_error", "over_quota"),
     (Unstorable, 400, "invalid_request_error", "invalid_value"),
     (StoreBusy, 503, "server_error", "busy"),
     (StoreError, 503, "server_error", "store_unavailable"),

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from server.api.body import check, json_body_schema, read_json_object
-from server.api.chat import read_chat_request
+from server.api.chat import check_conversation, read_chat_request
 from server.api.schemas import ChatBody, FeedbackBody, InvalidateBody, PutEntryBody
 from server.api.state import admit, state_of
 from server.errors import RequestError
@@ -54,6 +54,7 @@ async def put_entry(request: Request) -> Response:
     who = await admit(request, Scope.CACHE_ADMIN)
     value = await read_json_object(request, state.settings)
     body = check(PutEntryBody, value)
+    check_conversation(value, state.settings)
     chat = ChatRequest(
         {"model": body.model, "messages": value["messages"]}, Steering(tags=tuple(body.tags), ttl_s=body.ttl)
     )

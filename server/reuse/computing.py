@@ -14,6 +14,7 @@ from server.reuse.accounting import Accounting
 from server.reuse.answers import Account, Answer, LastChunk, StreamedAnswer
 from server.reuse.budget import TokenBudget
 from server.reuse.completeness import reason_not_to_store
+from server.reuse.eviction import OverQuota
 from server.reuse.exact import ExactTier
 from server.reuse.flights import Flight, Flights, Landed
 from server.reuse.labelling import Labeller
@@ -146,6 +147,8 @@ class Computer:
         )
         try:
             return await self._parts.storer.store(asked.tenant, fresh), None
+        except OverQuota:
+            return None, "over_quota"
         except (StoreError, TenantError, VectorIndexError) as error:
             self._parts.telemetry.degraded.labels("store").inc()
             log.warning("not_stored", error=type(error).__name__)

@@ -12,6 +12,7 @@ from server.reuse.policy import Eviction
 from server.reuse.tenant_directory import TenantContext
 from server.store.database import Database
 from server.store.entries import EntryRepository, Selection
+from server.store.errors import StoreError
 from server.telemetry import Telemetry
 from tenants.identifiers import EntryId, TenantId
 
@@ -21,11 +22,18 @@ CANDIDATES_MAX: Final = 2_000
 TENANTS_MAX: Final = 20_000
 
 
+class OverQuota(StoreError):
+    """The tenant's quota or policy has no room for this entry, not even with all others evicted; nothing was done."""
+
+
 @dataclass(slots=True)
 class _Held:
     entries: int
     size_bytes: int
     stored_since_count: int = 0
+
+    def fits(self, entries_max: int, bytes_max: int) -> bool:
+        return self.entries <= entries_max and self.size_bytes <= bytes_max
 
 
 class Totals:
@@ -52,16 +60,23 @@ class Totals:
         self._held.pop(tenant, None)
 
     async def make_room(self, tenant: TenantContext, *, entries: int, size_bytes: int) -> None:
-        """Evict as many of the tenant's own entries as it takes to add *entries* and *size_bytes* within its quota."""
-        held = self._held.get(tenant.id)
-        if held is None or held.stored_since_count >= self.RECOUNT_EVERY:
-            held = await self._count(tenant.id)
+        """Evict as many of the tenant's own entries as it takes to add *entries* and *size_bytes* within its quota.
+
+        Raises `OverQuota`, with nothing evicted, when they would not fit into an empty cache either.
+        """
         entries_max = min(tenant.policy.entries_max, tenant.quota.entries_max)
         bytes_max = min(tenant.policy.bytes_max, tenant.quota.bytes_max)
-        too_many = held.entries + entries - entries_max
-        too_large = held.size_bytes + size_bytes - bytes_max
-        if too_many <= 0 and too_large <= 0:
+        if entries > entries_max or size_bytes > bytes_max:
+            raise OverQuota(f"the quota is {entries_max} entries and {bytes_max} bytes; this does not fit into it")
+        room = entries_max - entries, bytes_max - size_bytes
+        held = self._held.get(tenant.id)
+        if held is not None and held.stored_since_count < self.RECOUNT_EVERY and held.fits(*room):
             return
+        # What was kept up knows nothing of entries that expired or were replaced: nothing is evicted on its word.
+        held = await self._count(tenant.id)
+        if held.fits(*room):
+            return
+        too_many, too_large = held.entries - room[0], held.size_bytes - room[1]
         count = max(too_many, entries_max // BATCH_SHARE, 1)
         strategy, now_ms = tenant.policy.eviction, self._clock.now_ms()
 

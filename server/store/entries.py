@@ -14,7 +14,8 @@ from server.store.scoped import Prepared, TenantRepository, scoped_delete, scope
 from server.store.tables import entries, entry_tags, feed, model_versions, models
 from tenants.identifiers import EntryId
 
-LIST_MAX: Final = 200
+#: More than a page of the API, which asks for one row more than it shows to know whether there are others.
+LIST_MAX: Final = 500
 
 #: Written into the SQL: SQLite plans anew at every execution when a partial index hangs on a bound value (20 µs).
 _IS_LIVE: Final = entries.c.state == literal_column("'live'")
