@@ -105,6 +105,7 @@ def build_outside(settings: Settings, embedder: CoveringEmbedder, provider: KeyP
             random_source=random,
             limits=limits,
             allow_private=record.allow_private,
+            passes_cache_salt=record.kind == "vllm",
         )
 
     return Outside(

@@ -70,7 +70,7 @@ def upgrade() -> None:
     )
     op.create_table('upstreams',
     sa.Column('name', sa.String(length=80), nullable=False),
-    sa.Column('kind', sa.String(length=20), nullable=False, comment='openai | runner'),
+    sa.Column('kind', sa.String(length=20), nullable=False, comment='openai | vllm | runner'),
     sa.Column('base_url', sa.String(length=2000), nullable=False),
     sa.Column('key_reference', sa.String(length=400), nullable=True, comment='env:NAME or file:PATH, never the key itself'),
     sa.Column('allow_private', sa.Boolean(), nullable=False),

@@ -142,7 +142,7 @@ class Upstream(Shape):
     """An upstream; `key` names where its key is read from."""
 
     name: str
-    kind: Literal["openai", "runner"]
+    kind: Literal["openai", "vllm", "runner"]
     base_url: str
     key: str | None
     allow_private: bool

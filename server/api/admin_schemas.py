@@ -82,7 +82,7 @@ class ModelBody(Body):
 class UpstreamBody(Body):
     """An upstream; its key is a reference such as env:NAME or file:PATH."""
 
-    kind: Literal["openai", "runner"]
+    kind: Literal["openai", "vllm", "runner"]
     base_url: Annotated[str, StringConstraints(min_length=8, max_length=2000)]
     key: Reference | None = None
     allow_private: StrictBool = False

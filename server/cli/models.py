@@ -20,7 +20,9 @@ models = typer.Typer(help="Model aliases and their versions.", no_args_is_help=T
 def set_upstream(
     name: str,
     base_url: str,
-    kind: Annotated[str, typer.Option(help="openai or runner.")] = "openai",
+    kind: Annotated[
+        str, typer.Option(help="openai, vllm (keeps prefix caches apart per tenant) or runner.")
+    ] = "openai",
     key: Annotated[str | None, typer.Option(help="Its key, as env:NAME or file:PATH.")] = None,
     allow_private: Annotated[bool, typer.Option(help="Allow private and loopback addresses, and http.")] = False,
     data: DataOption = None,
@@ -33,8 +35,8 @@ def set_upstream(
     from server.upstream.directory import read_key
     from server.upstream.endpoint import read_endpoint
 
-    if kind not in ("openai", "runner"):
-        raise NameUnknown("an upstream is of kind openai or runner")
+    if kind not in ("openai", "vllm", "runner"):
+        raise NameUnknown("an upstream is of kind openai, vllm or runner")
     read_endpoint(base_url, allow_private=allow_private)
     read_key(key)
     with opened(settings_from(data, config)) as store:

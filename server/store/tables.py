@@ -101,7 +101,7 @@ upstreams = Table(
     "upstreams",
     metadata,
     Column("name", String(80), primary_key=True),
-    Column("kind", String(20), nullable=False, comment="openai | runner"),
+    Column("kind", String(20), nullable=False, comment="openai | vllm | runner"),
     Column("base_url", String(2000), nullable=False),
     Column("key_reference", String(400), nullable=True, comment="env:NAME or file:PATH, never the key itself"),
     Column("allow_private", Boolean, nullable=False),
