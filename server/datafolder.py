@@ -64,7 +64,7 @@ class DataFolder:
     def create(self) -> None:
         """Make the folder, closed to others; raises `DataFolderError`."""
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             (self.root / "keys").mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise DataFolderError(

@@ -221,7 +221,9 @@ class Gateway:
         self.authenticator.forget_all()
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.append(asyncio.create_task(work))
+        task = asyncio.create_task(work)
+        task.add_done_callback(_note_end)
+        self._tasks.append(task)
 
     async def _ask_upstreams(self) -> None:
         while True:
@@ -229,6 +231,13 @@ class Gateway:
             with contextlib.suppress(Error):
                 await self.models.refresh()
                 await self.models.ask_upstreams()
+
+
+def _note_end(task: asyncio.Task[None]) -> None:
+    """Say so when something beside the requests ended by a fault of ours, for nothing else would."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        log.error("background_work_ended", error=type(error).__name__, exc_info=error)
 
 
 def _embedder(settings: Settings, outside: Outside, telemetry: Telemetry) -> AsyncEmbedder:

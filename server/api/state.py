@@ -1,4 +1,4 @@
-"""What every endpoint may use: one object, wired in `server.app` and nowhere else."""
+"""What every endpoint may use: one object, wired in `server.gateway` and nowhere else."""
 
 from __future__ import annotations
 

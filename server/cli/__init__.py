@@ -32,11 +32,16 @@ app.add_typer(cache.app, name="cache")
 
 
 def main() -> None:
-    """Run the command line; an error of ours is one line on standard error and exit code 1, wrong usage is 2."""
+    """Run the command line; an error of ours, or of a file, is one line and exit code 1, wrong usage is 2."""
     try:
         app()
     except Error as error:
         print(f"hitproof: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"hitproof: {error.filename}: {error.strerror}", file=sys.stderr)
         raise SystemExit(1) from None
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import structlog
 
-from crypto.errors import Error
 from server.ports import Clock, JsonObject
 from server.reuse.labels import AnswerJudge, label_answers
 from server.reuse.near import Near
@@ -69,7 +68,7 @@ class Labeller:
             comparison = await self._queue.get()
             try:
                 await self._compare(comparison)
-            except Error as error:
+            except Exception as error:  # noqa: BLE001  # an edge: whatever a judge raises costs this label, no later ones
                 log.warning("not_labelled", error=type(error).__name__)
             finally:
                 self._queue.task_done()

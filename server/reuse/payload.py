@@ -12,14 +12,18 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
+from crypto.errors import Error
 from server.ports import Int8Matrix, JsonObject, Provenance, RandomSource
-from tenants.errors import UnsealError
 from tenants.identifiers import EntryId, TenantId
 from tenants.sealing import DataKey, SealContext, seal, unseal
 
 SCHEMA_VERSION: Final = 1
 PAYLOAD_FIELD: Final = "payload"
 VECTOR_FIELD: Final = "vector"
+
+
+class UnknownPayload(Error):
+    """An entry that another release sealed in a form that this one does not know: nothing is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +82,10 @@ def seal_payload(
 
 
 def unseal_payload(sealed: bytes, *, key: DataKey, tenant: TenantId, entry: EntryId) -> EntryPayload:
-    """Open what `seal_payload` sealed for this tenant and entry; raises `UnsealError`."""
+    """Open what `seal_payload` sealed for this tenant and entry; raises `UnsealError` or `UnknownPayload`."""
     plain: Any = orjson.loads(unseal(key, _context(tenant, entry, PAYLOAD_FIELD), sealed))
     if plain["version"] != SCHEMA_VERSION:
-        raise UnsealError(f"entry payload version {plain['version']} is not known to this release")
+        raise UnknownPayload(f"entry payload version {plain['version']} is not known to this release")
     return EntryPayload(
         plain["messages"],
         plain["parameters"],
@@ -89,7 +93,7 @@ def unseal_payload(sealed: bytes, *, key: DataKey, tenant: TenantId, entry: Entr
         plain["norm_squared"],
         plain["response"],
         plain["provenance"],
-        EntryTerms(**plain["terms"]),
+        EntryTerms(**{name: plain["terms"][name] for name in EntryTerms.__dataclass_fields__}),
     )
 
 

@@ -15,7 +15,6 @@ from sqlalchemy import Connection
 
 from server.store.database import Database
 from server.store.entries import EntryRepository
-from server.store.errors import StoreError
 from server.store.lookups import LookupRepository
 from server.store.records import LookupRecord, UsageRow
 from server.store.tenancy import KeyRepository
@@ -75,7 +74,7 @@ class Recorder:
                 return
             try:
                 await self._database.write(lambda connection: _write(connection, waiting))
-            except StoreError as error:
+            except Exception as error:  # noqa: BLE001  # an edge: whatever a write raises costs these records, no later ones
                 self._telemetry.records_dropped.inc(len(waiting))
                 log.warning("records_dropped", count=len(waiting), error=type(error).__name__)
 

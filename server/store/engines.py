@@ -32,14 +32,17 @@ def sqlite_url(path: Path) -> str:
 
 
 def open_engine(url: str) -> Engine:
-    """Open *url*, of SQLite or PostgreSQL; connections are kept by our own threads. Raises `StoreError`."""
+    """Open *url*, of SQLite or PostgreSQL; connections are kept by our own threads. Raises `StoreError`.
+
+    The values of a statement that fails stay out of the error, and so out of the log.
+    """
     try:
         parsed = make_url(url)
     except ArgumentError:
         raise StoreError("database_url is not a URL; write sqlite:///FILE or postgresql://USER@HOST/NAME") from None
     kind = parsed.get_backend_name()
     if kind == "sqlite":
-        engine = create_engine(parsed, poolclass=NullPool, insertmanyvalues_page_size=500)
+        engine = create_engine(parsed, poolclass=NullPool, hide_parameters=True, insertmanyvalues_page_size=500)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediate)
         return engine
@@ -49,6 +52,7 @@ def open_engine(url: str) -> Engine:
         return create_engine(
             parsed.set(drivername="postgresql+psycopg"),
             poolclass=NullPool,
+            hide_parameters=True,
             connect_args={
                 "connect_timeout": CONNECT_TIMEOUT_S,
                 "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS}",

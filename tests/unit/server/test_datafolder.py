@@ -36,6 +36,11 @@ def test_making_it_twice_is_fine_and_keys_are_closed_to_others(tmp_path: Path) -
     assert stat.S_IMODE((folder.root / "keys").stat().st_mode) == 0o700
 
 
+def test_a_folder_that_is_made_is_closed_to_others(tmp_path: Path) -> None:
+    DataFolder(tmp_path / "new").create()
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+
+
 def test_a_folder_that_cannot_be_made_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataFolderError, match="choose another with --data"):

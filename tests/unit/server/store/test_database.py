@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import IntegrityError
 
 from server.store import engines
 from server.store.database import Database, sqlite_url
@@ -154,3 +155,9 @@ def test_a_server_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable):
         asyncio.run(database.write(lambda c: c.execute(text("SELECT 1"))))
     database.close()
+
+
+def test_the_values_of_a_failed_statement_stay_out_of_the_error(database: Database) -> None:
+    with pytest.raises(IntegrityError) as raised, database.engine.connect() as connection:
+        connection.execute(text("INSERT INTO organisations (id) VALUES (:id)"), {"id": "a canary"})
+    assert "a canary" not in str(raised.value)
