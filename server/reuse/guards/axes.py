@@ -201,6 +201,7 @@ on | off
 in into | out
 up | down
 before | after
+within | after
 since | until till
 above over | below under beneath
 inside within | outside

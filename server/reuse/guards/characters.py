@@ -33,6 +33,11 @@ def readable(text: str) -> str:
         # Format characters (zero width, bidi, soft hyphen, tags) and marks say nothing that a guard compares.
         if category in ("Cf", "Mn", "Me") or character in "\u115f\u1160\u3164\uffa0":
             continue
+        if category == "No":
+            # "❶" and "፩" are numbers that no normal form spells in digits; embedders read them all as one unknown word.
+            value = unicodedata.numeric(character, None)
+            kept.append(character if value is None else f" {value:g} ")
+            continue
         kept.append(" " if category in ("Cc", "Zs", "Zl", "Zp") and character not in "\n\t" else character)
     return unicodedata.normalize("NFC", "".join(kept))
 

@@ -131,7 +131,8 @@ km kms kilometer kilometers kilometre kilometres; meter meters metre metres;
 cm cms centimeter centimeters centimetre centimetres; mm millimeter millimeters millimetre; mile miles; yard yards;
 foot feet; inch inches; liter liters litre litres; ml milliliter milliliters millilitre; gallon gallons; pint pints;
 cup cups; tablespoon tablespoons tbsp; teaspoon teaspoons tsp; byte bytes; kb kilobyte kilobytes;
-mb megabyte megabytes; gb gig gigs gigabyte gigabytes; tb terabyte terabytes; pb petabyte petabytes; kbps; mbps;
+mb megabyte megabytes; kilobit kilobits kbit; megabit megabits mbit; gigabit gigabits gbit;
+terabit terabits tbit; gb gig gigs gigabyte gigabytes; tb terabyte terabytes; pb petabyte petabytes; kbps; mbps;
 gbps; hz hertz; khz; mhz; ghz; watt watts; kw kilowatt kilowatts; kwh; volt volts; amp amps ampere amperes; ohm ohms;
 joule joules; calorie calories cal; kcal; degree degrees deg; celsius centigrade; fahrenheit; kelvin;
 percent percentage pct %; percentile; dollar dollars usd buck bucks $; cent cents; euro euros eur €;
@@ -139,6 +140,8 @@ rupee rupees inr rs ₹; yen jpy ¥; yuan rmb cny; krw; peso pesos mxn; franc fr
 knot knots; acre acres; hectare hectares; sqft; psi; pascal pascals; dpi; decibel decibels db; newton newtons; fps;
 rpm
 """
+#: The one unit that its capitals tell from another: "Mb" are bits, and "MB", or "mb", bytes.
+BITS: Final = {"Kb": "kilobit", "Mb": "megabit", "Gb": "gigabit", "Tb": "terabit"}
 #: Too short to be units anywhere but right behind a number.
 UNITS_BEHIND_NUMBER: Final = {
     "m": "meter", "g": "gram", "l": "liter", "s": "second", "sec": "second", "h": "hour", "min": "minute", "d": "day",

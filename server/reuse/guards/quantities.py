@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
-from .lexicon import ROMAN, Word, lexicon
+from .lexicon import BITS, ROMAN, Word, lexicon
 from .tokens import Tokens, is_number
 
 NUMERIC: Final = re.compile(r"(-?\d+(?:[.,:]\d+)*)(e[+-]?\d{1,2}(?!\w))?(.*)", re.DOTALL)
@@ -94,6 +94,7 @@ def _read_digits(tokens: Tokens, position: int, found: Quantities) -> int:
     match = NUMERIC.match(low[position].replace("'", ""))
     assert match is not None
     digits, exponent, suffix = match.groups()
+    suffix = BITS.get(tokens.raw[position][-2:], suffix) if suffix else suffix
     following = position + 1
     if ":" in digits or suffix in ("am", "pm") or _half_of_day(low, following):
         return _read_time(low, position, digits, suffix, found)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from .lexicon import NOTHING, Word, lexicon
+from .lexicon import BITS, NOTHING, Word, lexicon
 from .names import SPELLINGS_OF_TWO_WORDS
 
 #: A number with what clings to it (-3.5, 1,000, 17:30, 1e3, 16gb), a word, or one symbol. Every part that repeats is
@@ -33,7 +33,7 @@ def cut(text: str) -> Tokens:
     """Cut *text*, which `characters.readable` has seen, into tokens; names of two words become one token."""
     table = lexicon()
     raw = TOKEN.findall(text)
-    low = [token.lower() for token in raw]
+    low = [BITS.get(token) or token.lower() for token in raw]
     if "'s" in text:
         low = [_bare(token, table) for token in low]
     if not NAMES_OF_TWO_BEGIN.isdisjoint(low):
@@ -62,7 +62,7 @@ def stem(word: str) -> str:
 
 def is_number(token: str) -> bool:
     """Say whether a token is a number, perhaps with something clinging to it."""
-    return token[0].isdigit() or (token[0] == "-" and len(token) > 1)
+    return token[0].isdecimal() or (token[0] == "-" and len(token) > 1)
 
 
 def _bare(token: str, table: dict[str, Word]) -> str:

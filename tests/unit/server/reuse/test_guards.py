@@ -93,6 +93,27 @@ def test_a_hidden_or_imitated_letter_hides_no_contradiction(left: str, right: st
     assert vetoes_of(left, right)
 
 
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("What does step ❶ do?", "What does step ❷ do?"),
+        ("What does step ❿ do?", "What does step ⓫ do?"),
+        ("What is \U00010a40 and why?", "What is \U00010a41 and why?"),
+        ("How large is a file of 10 MB?", "How large is a file of 10 Mb?"),
+        ("How large is a file of 10MB?", "How large is a file of 10Mb?"),
+        ("Can I return a coat within 14 days?", "Can I return a coat after 14 days?"),
+    ],
+)
+def test_numbers_and_units_told_apart_by_one_sign_are_doubted(left: str, right: str) -> None:
+    assert vetoes_of(left, right)
+
+
+def test_no_numeral_of_any_script_stops_the_reading() -> None:
+    numerals = [character for code in range(0x80, 0x11_0000) if (character := chr(code)).isnumeric()]
+    for character in numerals:
+        assert facts_of(f"What is {character} and 3{character}?").numbers, hex(ord(character))
+
+
 def test_words_in_two_scripts_are_doubted_even_against_themselves() -> None:
     mixed = "Where is the pаrk?"  # the second letter of the last word is Cyrillic
     assert doubts_of(mixed, mixed) == ("disguise",)
