@@ -118,7 +118,8 @@ def create_key(
     if tenant is None:
         PlatformRepository(connection).add_platform_key(record)
     else:
-        PlatformRepository(connection).get_tenant(tenant)
+        if PlatformRepository(connection).get_tenant(tenant).status == "erased":
+            raise Conflict("the tenant was erased, and a key to it would open nothing; name another tenant")
         KeyRepository(connection, tenant).add(record)
     return record, minted.text
 

@@ -14,7 +14,8 @@ Tag = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^
 #: Anything that goes into a query as it is: control characters have no business there, and NUL breaks PostgreSQL.
 Printable = r"^[^\x00-\x1f\x7f]*$"
 Identifier = Annotated[str, StringConstraints(max_length=80, pattern=Printable)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
+#: Strict, because the body goes upstream as it came: "1" or true would travel as text or as a truth value.
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
 class Body(BaseModel):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Final
 
 import httpx2
 
+from server.upstream.addresses import refusal_of
 from server.upstream.errors import ForbiddenAddress
 
 _HOST: Final = re.compile(r"[A-Za-z0-9._:-]{1,253}")
@@ -40,11 +42,23 @@ def read_endpoint(base_url: str, *, allow_private: bool) -> Endpoint:
         )
     if url.userinfo or url.query or url.fragment:
         raise ForbiddenAddress(
-            "the upstream's base_url may hold no user, password, query or fragment; give the key as api_key",
+            "the upstream's base_url may hold no user, password, query or fragment; name its key in the field key",
             address=url.host,
         )
     host = url.raw_host.decode("ascii")
     port = url.port or (443 if url.scheme == "https" else 80)
     if _HOST.fullmatch(host) is None or not 0 < port < 2**16:
         raise ForbiddenAddress("the upstream's base_url has no proper host and port", address=host)
+    _refuse_literal(url.host.strip("[]"), allow_private=allow_private)
     return Endpoint(str(url).rstrip("/"), host, port)
+
+
+def _refuse_literal(host: str, *, allow_private: bool) -> None:
+    """Refuse an address written out; a name is judged by what it resolves to, at every connection."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return
+    reason = refusal_of(host, allow_private=allow_private)
+    if reason is not None:
+        raise ForbiddenAddress(f"the upstream's address {host!r} {reason}; use another one", address=host)

@@ -320,7 +320,8 @@ def test_a_model_that_is_no_name_is_a_400(house: InProcess, model: Any) -> None:
     [
         ("max_tokens", 0), ("max_tokens", -1), ("max_tokens", 10**9), ("max_tokens", 1.5), ("max_tokens", "10"),
         ("max_tokens", True), ("max_completion_tokens", 0), ("n", 0), ("n", 1000), ("n", "1"), ("temperature", 99),
-        ("temperature", -0.1), ("temperature", "hot"), ("temperature", []), ("top_p", 1.5), ("stop", ["x"] * 100),
+        ("temperature", -0.1), ("temperature", "hot"), ("temperature", "1"), ("temperature", True), ("temperature", []),
+        ("top_p", 1.5), ("stop", ["x"] * 100),
         ("stop", "x" * 2000), ("stop", 7), ("logit_bias", {str(token): 1 for token in range(1000)}),
         ("logit_bias", {"x" * 50: 1}), ("top_logprobs", 100), ("seed", 1.5), ("seed", "1"), ("frequency_penalty", 9),
         ("presence_penalty", -9), ("stream", "yes"), ("stream", 1), ("stream_options", {"include_usage": True}),

@@ -157,6 +157,12 @@ def test_a_key_for_a_tenant_that_is_not_there_is_refused(house: House) -> None:
         house.make_key(TenantId("ten_none"))
 
 
+def test_an_erased_tenant_gets_no_new_key(house: House) -> None:
+    house.call(setup.erase_tenant, house.tenant)
+    with pytest.raises(Conflict, match="erased"):
+        house.make_key(house.tenant)
+
+
 def test_a_rotated_key_ends_after_its_grace_and_its_successor_is_like_it(house: House) -> None:
     one = sorted(ROLES["member"])[0]
     old, _ = house.make_key(house.tenant, scopes=[Scope(one)])

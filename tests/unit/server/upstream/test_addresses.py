@@ -11,6 +11,7 @@ import httpcore2
 import pytest
 
 from server.upstream.addresses import refusal_of
+from server.upstream.endpoint import read_endpoint
 from server.upstream.errors import ForbiddenAddress
 from server.upstream.openai import OpenAIUpstream
 from server.upstream.transport import GuardedBackend
@@ -200,3 +201,18 @@ def test_an_upstream_at_a_hostile_url_never_opens_a_socket(url: str, sockets: li
     with pytest.raises(ForbiddenAddress):
         asyncio.run(ask())
     assert sockets == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://169.254.169.254/v1", "https://[::ffff:127.0.0.1]/v1", "https://127.0.0.1/v1", "https://[fe80::1]/v1"],
+)
+def test_a_closed_address_is_refused_when_it_is_set(url: str) -> None:
+    with pytest.raises(ForbiddenAddress, match="address"):
+        read_endpoint(url, allow_private=False)
+
+
+def test_a_metadata_service_is_refused_when_it_is_set_even_where_private_addresses_are_open() -> None:
+    with pytest.raises(ForbiddenAddress):
+        read_endpoint("http://169.254.169.254/v1", allow_private=True)
+    assert read_endpoint("http://127.0.0.1:8000/v1", allow_private=True).host == "127.0.0.1"
