@@ -38,7 +38,6 @@ def read_steering(cache_control: list[str], options: CacheOptions | None) -> Ste
         tags=tuple(dict.fromkeys(options.tags)),
         ttl_s=options.ttl,
         threshold_ten_thousandths=None if options.threshold is None else ceil(options.threshold * 10_000 - 1e-9),
-        share=options.share,
     )
 
 

@@ -23,7 +23,6 @@ class Account:
     explanation: Explanation | None = None
     guard: str | None = None
     would_hit: bool = False
-    tags: tuple[str, ...] = ()
     saved_tokens: int = 0
     saved_micro: int = 0
 

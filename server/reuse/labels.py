@@ -11,12 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
-from crypto.canonical import CanonicalValue
 from crypto.similarity import COSINE_ONE
 from server.ports import Float32Matrix
 from server.reuse.guards import doubts, facts_of
 
-LabelKind = Literal["equal", "embedding", "feedback"]
+LabelKind = Literal["equal", "embedding"]
 
 #: Answers of at least this cosine, with no doubt between them, say the same.
 SAME_ANSWER_TEN_THOUSANDTHS: Final = 9_000
@@ -39,10 +38,6 @@ class Label:
     right: bool | None
     kind: LabelKind
 
-    def to_json(self) -> dict[str, CanonicalValue]:
-        """Return the form that the record of lookups carries."""
-        return {"right": self.right, "kind": self.kind}
-
 
 class AnswerJudge(Protocol):
     """Compares two answers to two questions that may be the same question."""
@@ -59,11 +54,6 @@ def label_answers(fresh: str, stored: str, judge: AnswerJudge | None) -> Label:
     if judge is None:
         return Label(None, "equal")
     return Label(judge.judge(fresh, stored), "embedding")
-
-
-def label_feedback(verdict: Literal["good", "bad"]) -> Label:
-    """Label a hit as the person who received it did."""
-    return Label(verdict == "good", "feedback")
 
 
 def plain_answer(answer: str) -> str:

@@ -35,7 +35,6 @@ class ResolvedModel:
 
     record: ModelRecord
     upstream: Upstream
-    upstream_kind: str
     base_url: str
 
     @property
@@ -76,8 +75,7 @@ class ModelRegistry:
         upstream = self._upstreams.get(record.upstream)
         if upstream is None:
             raise UpstreamUnavailable(f"the upstream of {alias[:80]!r} cannot be used; the operator's log says why")
-        known = self._records[record.upstream]
-        return ResolvedModel(record, upstream, known.kind, known.base_url)
+        return ResolvedModel(record, upstream, self._records[record.upstream].base_url)
 
     def list_aliases(self) -> list[ModelRecord]:
         """Return all aliases by name."""

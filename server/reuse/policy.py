@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, get_args
 
 from crypto.canonical import CanonicalValue, JsonValue, canonical_json, digest_fields
 from crypto.errors import Error
@@ -25,8 +25,6 @@ THRESHOLD_FLOOR_TEN_THOUSANDTHS: Final = 7_460
 #: The default of a static policy; a lower one is allowed and is the operator's own risk.
 THRESHOLD_DEFAULT_TEN_THOUSANDTHS: Final = 9_500
 DAY_S: Final = 86_400
-
-PolicyJson: TypeAlias = dict[str, JsonValue]
 
 
 class PolicyError(Error):

@@ -25,7 +25,6 @@ class Steering:
     tags: tuple[str, ...] = ()
     ttl_s: int | None = None
     threshold_ten_thousandths: int | None = None
-    share: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,11 +122,6 @@ class EntryRepository(TenantRepository):
         row = self._one(_BY_ID, {"entry_id": entry})
         return None if row is None else StoredEntry(*row)
 
-    def get_many(self, ids: Sequence[EntryId]) -> dict[EntryId, StoredEntry]:
-        """Return those of *ids* that are this tenant's."""
-        statement = _STORED.where(entries.c.id.in_(bindparam("ids", expanding=True)))
-        return {row[0]: StoredEntry(*row) for row in self._run(statement, {"ids": list(ids)})}
-
     def load_vectors(self, fingerprint: bytes, embedder: str, *, now_ms: int) -> list[tuple[EntryId, bytes]]:
         """Return ids and sealed vectors of one partition, in id order."""
         rows = self._run(_VECTORS, {"fingerprint": fingerprint, "embedder": embedder, "now_ms": now_ms})

@@ -100,11 +100,6 @@ class TenantRepository:
     def _run(self, statement: Any, parameters: Mapping[str, Any] | None = None) -> Any:
         return self._connection.execute(statement, {**(parameters or {}), TENANT: self._tenant})
 
-    def _run_many(self, statement: Any, rows: Iterable[Mapping[str, Any]]) -> None:
-        filled = [{**row, TENANT: self._tenant} for row in rows]
-        if filled:
-            self._connection.execute(statement, filled)
-
     def _one(self, statement: Prepared, values: Mapping[str, Any]) -> Any:
         cursor = statement.run(self._connection, {**values, TENANT: self._tenant})
         row = cursor.fetchone()

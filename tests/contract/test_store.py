@@ -361,7 +361,7 @@ def test_an_entry_comes_back_as_it_was_stored(store: Store) -> None:
         assert getattr(found, name) == getattr(stored, name), name
     assert (found.tenant_id, found.state, found.model_status) == (A, "live", None)
     assert store.entries(lambda entries: entries.get(EntryId(5))) == found
-    assert store.entries(lambda entries: entries.get_many([EntryId(5), EntryId(6)])) == {5: found}
+    assert store.entries(lambda entries: entries.get(EntryId(6))) is None
 
 
 def test_an_entry_tells_the_state_of_its_model(store: Store) -> None:
@@ -381,7 +381,6 @@ def test_another_tenants_entry_is_not_there_whatever_is_asked(store: Store) -> N
         return [
             entries.get_live(exact_key(5)),
             entries.get(EntryId(5)),
-            entries.get_many([EntryId(5)]),
             entries.load_vectors(FINGERPRINT, "sha256:embedder", now_ms=NOW_MS),
             entries.load_vectors_of([EntryId(5)], "sha256:embedder"),
             entries.quarantine(EntryId(5), reason="x", at_ms=NOW_MS),
@@ -395,7 +394,7 @@ def test_another_tenants_entry_is_not_there_whatever_is_asked(store: Store) -> N
         ]
 
     found = store.entries(look, tenant=B)
-    assert found == [None, None, {}, [], [], False, 0, 0, 0, [], None, (0, 0), []]
+    assert found == [None, None, [], [], False, 0, 0, 0, [], None, (0, 0), []]
     store.entries(lambda entries: entries.touch([(EntryId(5), 9, NOW_MS + 99)]), tenant=B)
     summary = store.entries(lambda entries: entries.get_summary(EntryId(5)))
     assert summary is not None
@@ -510,7 +509,7 @@ def test_a_selection_counts_and_deletes_exactly_what_it_means(store: Store, name
     assert store.entries(lambda entries: entries.count(selection)) == len(expected)
     head = store.database.read_now(get_feed_head)
     assert store.entries(lambda entries: entries.delete(selection, at_ms=NOW_MS)) == len(expected)
-    kept = store.entries(lambda entries: entries.get_many([EntryId(number) for number in range(1, 6)]))
+    kept = store.entries(lambda entries: [number for number in range(1, 6) if entries.get(EntryId(number))])
     assert set(kept) == {1, 2, 3, 4} - expected
     assert set(feed_of(store, after=head)) == {("remove", number) for number in expected}
     assert store.entries(lambda entries: entries.totals(), tenant=B)[0] == 1

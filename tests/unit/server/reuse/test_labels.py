@@ -6,7 +6,6 @@ from server.reuse.labels import (
     EmbeddingJudge,
     Label,
     label_answers,
-    label_feedback,
     plain_answer,
 )
 
@@ -84,8 +83,3 @@ def test_close_answers_of_which_one_denies_are_unknown() -> None:
 def test_long_answers_are_not_judged() -> None:
     long = "word " * JUDGED_CHARACTERS_MAX
     assert judge_at(1.0).judge(long, long + "x") is None
-
-
-def test_feedback_is_a_label_of_its_own_kind() -> None:
-    assert label_feedback("good") == Label(True, "feedback")
-    assert label_feedback("bad").to_json() == {"right": False, "kind": "feedback"}
