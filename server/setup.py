@@ -143,9 +143,12 @@ def set_policy(
     )
 
 
-def revoke_key(connection: Connection, tenant: TenantId, key: KeyId, *, actor: str, now_ms: int) -> None:
-    """Revoke one of *tenant*'s keys at once; raises `NotFound`."""
+def revoke_key(connection: Connection, tenant: TenantId | None, key: KeyId, *, actor: str, now_ms: int) -> None:
+    """Revoke one of *tenant*'s keys (None: of the platform's own) at once; raises `NotFound`."""
     _audit(connection, actor, tenant, "key.revoke", key, {}, now_ms)
+    if tenant is None:
+        PlatformRepository(connection).revoke_platform_key(key, at_ms=now_ms)
+        return
     add_notice(connection, tenant, "refresh", at_ms=now_ms)
     KeyRepository(connection, tenant).revoke(key, at_ms=now_ms)
 

@@ -28,9 +28,10 @@ from server.api.state import state_of
 from server.reuse.policy import ReusePolicy
 from server.setup import create_key, refuse_grant, revoke_key, rotate_key, set_policy
 from server.store.maintenance import list_audit
+from server.store.platform import PlatformRepository
 from server.store.tenancy import KeyRepository, PolicyRepository
-from tenants.identifiers import KeyId
-from tenants.scopes import ROLES
+from tenants.identifiers import KeyId, TenantId
+from tenants.scopes import ROLES, Caller
 
 router = APIRouter(prefix="/admin/v1", tags=["admin"], route_class=IdempotentRoute)
 
@@ -39,10 +40,11 @@ TenantQuery = Annotated[str | None, Query(max_length=40, description="the platfo
 
 @router.get("/keys")
 async def list_keys(request: Request, tenant: TenantQuery = None) -> Response:
-    """List a tenant's API keys; the keys themselves are never shown again."""
-    caller = await authenticate_admin(request)
-    owner = tenant_for(caller, tenant)
-    rows = await state_of(request).database.read(lambda c: KeyRepository(c, owner).list_all())
+    """List a tenant's API keys, or the platform's own; the keys themselves are never shown again."""
+    owner = _owner_for(await authenticate_admin(request), tenant)
+    rows = await state_of(request).database.read(
+        lambda c: PlatformRepository(c).list_platform_keys() if owner is None else KeyRepository(c, owner).list_all()
+    )
     return list_response([key_json(row) for row in rows])
 
 
@@ -102,13 +104,18 @@ async def replace_key(request: Request, key_id: str, tenant: TenantQuery = None)
 
 @router.delete("/keys/{key_id}")
 async def remove_key(request: Request, key_id: str, tenant: TenantQuery = None) -> Response:
-    """Revoke an API key, at once."""
+    """Revoke an API key, at once; the platform's own where the platform names no tenant."""
     state = state_of(request)
     caller = await authenticate_admin(request)
-    owner, now_ms = tenant_for(caller, tenant), state.clock.now_ms()
+    owner, now_ms = _owner_for(caller, tenant), state.clock.now_ms()
     await state.database.write(lambda c: revoke_key(c, owner, KeyId(key_id), actor=caller.key_id, now_ms=now_ms))
     state.authenticator.forget_all()
     return json_response({"key_id": key_id, "revoked": True})
+
+
+def _owner_for(caller: Caller, named: str | None) -> TenantId | None:
+    """Return whose keys to act on: a tenant's, or None for the platform's own, which are the platform's alone."""
+    return None if caller.tenant is None and named is None else tenant_for(caller, named)
 
 
 @router.get("/policies")

@@ -106,6 +106,13 @@ class PlatformRepository:
         statement = select(*_columns(api_keys, ApiKeyRecord)).where(api_keys.c.tenant_id.is_(None))
         return [ApiKeyRecord(*row) for row in self._connection.execute(statement)]
 
+    def revoke_platform_key(self, key: KeyId, *, at_ms: int) -> None:
+        """Revoke one of the platform's own keys from *at_ms* on; raises `NotFound`."""
+        if key not in {record.key_id for record in self.list_platform_keys()}:
+            raise NotFound("there is no such key")
+        own = (api_keys.c.key_id == key, api_keys.c.tenant_id.is_(None), api_keys.c.revoked_at_ms.is_(None))
+        self._connection.execute(update(api_keys).where(*own).values(revoked_at_ms=at_ms))
+
     def put_upstream(self, record: UpstreamRecord) -> None:
         """Store an upstream in the place of one of the same name."""
         changed = self._connection.execute(

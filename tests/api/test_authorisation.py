@@ -213,6 +213,20 @@ def test_rotating_a_key_is_no_way_to_a_role_or_scope_that_the_caller_may_not_han
     assert rotate(house, application, by=admin).json()["role"] == "application"
 
 
+def test_the_platform_sees_and_revokes_its_own_keys_and_nobody_else_does(house: InProcess) -> None:
+    platform, lost = house.gateway.platform_key, house.key("platform-operator", tenant=None)
+    key_id = parse_api_key(lost).key_id
+    seen = house.call("GET", "/admin/v1/keys", key=platform).json()["data"]
+    assert key_id in [row["key_id"] for row in seen]
+    assert {row["tenant"] for row in seen} == {None}
+    assert_error(house.call("DELETE", f"/admin/v1/keys/{key_id}"), 404)
+    assert house.call("GET", "/admin/v1/tenants", key=lost).status_code == 200
+    assert house.call("DELETE", f"/admin/v1/keys/{key_id}", key=platform).status_code == 200
+    assert_error(house.call("GET", "/admin/v1/tenants", key=lost), 401)
+    of_a_tenant = parse_api_key(house.gateway.tenants[0].key).key_id
+    assert_error(house.call("DELETE", f"/admin/v1/keys/{of_a_tenant}", key=platform), 404)
+
+
 def test_a_key_that_has_ended_has_no_successor(house: InProcess) -> None:
     key = house.key("application")
     assert house.call("DELETE", f"/admin/v1/keys/{parse_api_key(key).key_id}").status_code == 200
