@@ -20,6 +20,7 @@ from server.datafolder import DataFolder, read_or_create_secret, write_secret
 from server.settings import Settings
 from server.setup import create_key, create_organisation, create_tenant, put_model, put_upstream
 from server.store.records import ModelRecord, UpstreamRecord
+from tenants.identifiers import TenantId
 from tenants.quotas import Quota
 
 DEMO_UPSTREAM: Final = "demo-runner"
@@ -107,22 +108,10 @@ def _create_demo(connection: Connection, store: Opened) -> tuple[dict[str, Any],
     now_ms = store.clock.now_ms()
     made = []
     for organisation_name, tenant_name in DEMO_TENANTS:
-        organisation = create_organisation(
-            connection, organisation_name, actor=ACTOR, now_ms=now_ms, random=store.random
-        )
-        tenant = create_tenant(
-            connection,
-            organisation.id,
-            tenant_name,
-            quota=DEMO_QUOTA,
-            provider=store.provider,
-            actor=ACTOR,
-            now_ms=now_ms,
-            random=store.random,
-        )
+        tenant = _find_or_create_tenant(connection, store, organisation_name, tenant_name, now_ms)
         _, text = create_key(
             connection,
-            tenant.id,
+            tenant,
             role="owner",
             scopes=None,
             label="quickstart",
@@ -146,6 +135,32 @@ def _create_demo(connection: Connection, store: Opened) -> tuple[dict[str, Any],
         random=store.random,
     )
     return {"tenants": made}, platform_key
+
+
+def _find_or_create_tenant(
+    connection: Connection, store: Opened, organisation_name: str, name: str, now_ms: int
+) -> TenantId:
+    """Return the tenant, which is there already when a first start ended before it had written its keys down."""
+    from server.store.platform import PlatformRepository
+
+    platform = PlatformRepository(connection)
+    organisation = platform.find_organisation(organisation_name) or create_organisation(
+        connection, organisation_name, actor=ACTOR, now_ms=now_ms, random=store.random
+    )
+    for tenant in platform.list_tenants():
+        if (tenant.organisation_id, tenant.name) == (organisation.id, name):
+            return tenant.id
+    made = create_tenant(
+        connection,
+        organisation.id,
+        name,
+        quota=DEMO_QUOTA,
+        provider=store.provider,
+        actor=ACTOR,
+        now_ms=now_ms,
+        random=store.random,
+    )
+    return made.id
 
 
 def _point_at_runner(connection: Connection, store: Opened, port: int) -> None:
