@@ -7,6 +7,7 @@ from itertools import takewhile
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from starlette.requests import Request
 
 from crypto.canonical import parse_json
@@ -42,8 +43,11 @@ def check(model: type[Model], value: JsonObject) -> Model:
 
 
 def _explain(error: ValidationError) -> RequestError:
-    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    errors = error.errors(include_input=False, include_url=False, include_context=False)
+    first = _telling(errors)
     location = [str(part) for part in first["loc"]]
+    if location[-1] == "str":
+        location.pop()
     param = ".".join(takewhile(_FIELD.fullmatch, location))[:200]
     if first["type"] == "extra_forbidden":
         named = ".".join(location)[:200]
@@ -51,6 +55,17 @@ def _explain(error: ValidationError) -> RequestError:
     if first["type"] == "missing":
         return RequestError(f"the field {param!r} is missing", param=param, code="missing_required_parameter")
     return RequestError(f"{param}: {first['msg']}", param=param, code="invalid_value")
+
+
+def _telling(errors: list[ErrorDetails]) -> ErrorDetails:
+    """Return the first error; of a field that may be a text or a list, the one about the list if it was given one."""
+    first = errors[0]
+    branch = str(first["loc"][-1])
+    if first["type"] != "string_type" or not (branch == "str" or branch.startswith("constrained-str")):
+        return first
+    about = first["loc"][:-1]
+    others = (one for one in errors[1:] if one["loc"][: len(about)] == about and one["type"] != "list_type")
+    return next(others, first)
 
 
 def json_body_schema(model: type[BaseModel]) -> dict[str, Any]:

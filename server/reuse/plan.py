@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, Final
 
 from server.reuse.policy import ReusePolicy
 from server.reuse.query import may_match_by_meaning
 from server.reuse.request import ChatRequest
+
+#: The default of OpenAI's API; a request that names none is held to a stricter policy by this.
+TEMPERATURE_WHEN_ABSENT: Final = Decimal(1)
 
 
 def reason_to_bypass(request: ChatRequest, policy: ReusePolicy) -> str | None:
@@ -15,7 +18,7 @@ def reason_to_bypass(request: ChatRequest, policy: ReusePolicy) -> str | None:
     if policy.mode == "off":
         return "policy_off"
     temperature = _decimal(request.body.get("temperature"))
-    if temperature is not None and temperature > Decimal(policy.temperature_max):
+    if (TEMPERATURE_WHEN_ABSENT if temperature is None else temperature) > Decimal(policy.temperature_max):
         return "temperature_above_policy"
     if request.body.get("modalities") not in (None, ["text"]) or request.body.get("audio"):
         return "not_text"
@@ -33,7 +36,10 @@ def reason_for_exact_only(request: ChatRequest, policy: ReusePolicy) -> str | No
         return "response_format"
     if (body.get("n") or 1) > 1:
         return "several_choices"
-    for name in ("seed", "logprobs", "logit_bias", "prediction", "web_search_options"):
+    for name in ("seed", "web_search_options"):
+        if body.get(name) is not None:  # a seed of 0 is a seed, and {} asks for a search with its defaults
+            return name
+    for name in ("logprobs", "logit_bias", "prediction"):
         if body.get(name):
             return name
     query = request.query

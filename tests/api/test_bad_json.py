@@ -337,6 +337,13 @@ def test_a_parameter_out_of_range_is_a_400_that_names_it(house: InProcess, field
     assert len(house.gateway.upstream.requests) == asked
 
 
+def test_a_list_that_is_too_long_is_not_said_to_want_a_text(house: InProcess) -> None:
+    error = assert_error(house.chat("Parameters?", stop=["x"] * 5), 400)
+    assert (error["param"], "at most 4" in error["message"]) == ("stop", True)
+    error = assert_error(house.call("POST", "/v1/embeddings", json={"input": 7}), 400)
+    assert (error["param"], "text" in error["message"] or "string" in error["message"]) == ("input", True)
+
+
 @pytest.mark.parametrize("options", [{"junk": 1}, {"include_usage": "yes"}, [], "x"])
 def test_stream_options_that_are_junk_are_a_400(house: InProcess, options: Any) -> None:
     error = assert_error(house.chat("Stream?", stream=True, stream_options=options), 400)
@@ -362,6 +369,8 @@ def test_a_stream_of_several_choices_is_in_order_and_not_reused_by_meaning(house
         ("functions", [{"name": "f", "parameters": {}}]),
         ("response_format", {"type": "json_object"}),
         ("seed", 7),
+        ("seed", 0),
+        ("web_search_options", {}),
     ],
 )
 def test_what_shapes_an_answer_passes_through_and_is_never_matched_by_meaning(
