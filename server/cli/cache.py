@@ -42,6 +42,8 @@ def invalidate(
         raise CacheCommandError(f"{entry!r} is no entry; they look like ent_0123456789abc")
     with opened(settings_from(data, config)) as store:
         now_ms = store.clock.now_ms()
+        conditions = {"entry": entry, "tag": tag, "model_version": model_version, "older_than_s": older_than_s}
+        detail = {"all": everything, **{name: value for name, value in conditions.items() if value is not None}}
         selection = Selection(
             chosen, tag, model_version, None if older_than_s is None else now_ms - older_than_s * 1000, everything
         )
@@ -51,7 +53,7 @@ def invalidate(
             repository = EntryRepository(connection, identifier)
             if not yes:
                 return repository.count(selection)
-            event = AuditEvent(ACTOR, identifier, "cache.invalidate", identifier, {"all": everything, "tag": tag})
+            event = AuditEvent(ACTOR, identifier, "cache.invalidate", identifier, detail)
             append_audit(connection, event, at_ms=now_ms)
             return repository.delete(selection, at_ms=now_ms)
 
