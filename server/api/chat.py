@@ -51,8 +51,10 @@ async def create_chat_completion(request: Request) -> Response:
         _check_egress(state, who.caller, answer.tenant)
         if isinstance(answer, Answer):
             return _whole(answer)
+        # Until the first chunk is there, a failure is an HTTP status that clients know how to handle.
+        first = await anext(answer.chunks)
     return StreamingResponse(
-        _events(state, who.caller, answer),
+        _events(state, who.caller, answer, first),
         headers=answer.early,
         media_type="text/event-stream",
     )
@@ -70,13 +72,15 @@ def _whole(answer: Answer) -> Response:
     return Response(orjson.dumps({**answer.response, "hitproof": account}), 200, headers, "application/json")
 
 
-async def _events(state: AppState, caller: Caller, answer: StreamedAnswer) -> AsyncIterator[bytes]:
+async def _events(
+    state: AppState, caller: Caller, answer: StreamedAnswer, first: JsonObject | LastChunk
+) -> AsyncIterator[bytes]:
     """Write server-sent events; the `hitproof` object rides on the last chunk, behind the text and the usage."""
     frame: JsonObject | None = None
     try:
         context = await state.tenants.get(answer.tenant)
         async with state.limits.place(answer.tenant, caller.key_id, context.quota):
-            async for item in answer.chunks:
+            async for item in _from(first, answer.chunks):
                 _check_egress(state, caller, answer.tenant)
                 if isinstance(item, LastChunk):
                     last = {**_empty(frame), "choices": [], "hitproof": item.account.to_json()}
@@ -91,6 +95,14 @@ async def _events(state: AppState, caller: Caller, answer: StreamedAnswer) -> As
     except Exception as error:  # the stream's edge: the head is out, so the error goes into the stream
         log.error("stream_failed", error=type(error).__name__, exc_info=error)
         yield b"data: " + orjson.dumps(error_object(show(Error()))) + b"\n\n"
+
+
+async def _from(
+    first: JsonObject | LastChunk, rest: AsyncIterator[JsonObject | LastChunk]
+) -> AsyncIterator[JsonObject | LastChunk]:
+    yield first
+    async for item in rest:
+        yield item
 
 
 def _empty(frame: JsonObject | None) -> JsonObject:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from server.upstream.errors import UpstreamTimeout
 from tests.fakes import FakeGateway, Options, fake_gateway
 
 
@@ -47,5 +48,15 @@ def test_the_dry_run_computes_stores_and_records_nothing(tmp_path: Path) -> None
         assert gateway.upstream.requests == []
         await gateway.ask("How deep is the lake?")
         assert (await gateway.call("POST", "/v1/cache/lookup", json=body)).json()["outcome"] == "hit"
+
+    run(tmp_path, scenario)
+
+
+def test_a_failure_before_a_streams_first_chunk_is_an_http_status(tmp_path: Path) -> None:
+    async def scenario(gateway: FakeGateway) -> None:
+        gateway.upstream.fault = UpstreamTimeout("the upstream was too slow")
+        response = await gateway.chat("How deep is the lake?", stream=True)
+        assert response.status_code == 504
+        assert response.json()["error"]["code"] == "upstream_timeout"
 
     run(tmp_path, scenario)
