@@ -47,7 +47,7 @@ from server.setup import (
 )
 from server.store.platform import PlatformRepository
 from server.store.records import ModelRecord, TenantRecord, UpstreamRecord
-from server.upstream.directory import read_key
+from server.upstream.directory import read_key, refuse_remote_reference
 from server.upstream.endpoint import read_endpoint
 from tenants.identifiers import OrganisationId, TenantId
 from tenants.quotas import Quota
@@ -229,6 +229,7 @@ async def change_upstream(request: Request, name: str) -> Response:
     caller = await authenticate(request, Scope.PLATFORM_ADMIN)
     body = check(UpstreamBody, await read_json_object(request, state.settings))
     read_endpoint(body.base_url, allow_private=body.allow_private)
+    refuse_remote_reference(body.key)
     read_key(body.key)
     now_ms = state.clock.now_ms()
     record = UpstreamRecord(name, body.kind, body.base_url, body.key, body.allow_private, now_ms)

@@ -20,10 +20,14 @@ from tenants.scopes import Caller, Scope
 
 
 async def authenticate_admin(request: Request) -> Caller:
-    """Return a caller who administers a tenant or the platform."""
-    caller = await state_of(request).authenticator.caller(request.headers.getlist("authorization"))
+    """Return a caller who administers a tenant, counted against its rate, or the platform."""
+    state = state_of(request)
+    caller = await state.authenticator.caller(request.headers.getlist("authorization"))
     if Scope.PLATFORM_ADMIN not in caller.scopes:
         caller.require(Scope.TENANT_ADMIN)
+    if caller.tenant is not None:
+        context = await state.tenants.get(caller.tenant)
+        await state.limits.count(caller.tenant, context.quota)
     return caller
 
 

@@ -80,6 +80,34 @@ def set_model(
         print_result({"alias": alias, "upstream": upstream, "requested": requested or alias}, as_json=as_json)
 
 
+@models.command("versions")
+def list_versions(data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List every model version that was seen, newest first, and whether its answers may be reused."""
+    from server.store.platform import PlatformRepository
+
+    with opened(settings_from(data, config)) as store:
+        rows = store.database.read_now(lambda c: PlatformRepository(c).list_model_versions())
+        shown = [{"model_version": row.model_version, "reported": row.reported, "status": row.status} for row in rows]
+        print_result(shown, as_json=as_json)
+
+
+@models.command("revoke")
+def revoke_version(
+    model_version: Annotated[str, typer.Argument(help="The version, sha256:…")],
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Withdraw a model version for good: what it answered is reused no more."""
+    from server.setup import revoke_model_version
+
+    with opened(settings_from(data, config)) as store:
+        store.database.write_now(
+            lambda c: revoke_model_version(c, model_version, actor=ACTOR, now_ms=store.clock.now_ms())
+        )
+        print_result({"model_version": model_version, "status": "revoked"}, as_json=as_json)
+
+
 @models.command("list")
 def list_models(data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List model aliases and the versions they answer with."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import structlog
 
@@ -39,6 +39,22 @@ def read_key(reference: str | None, *, environ: Mapping[str, str] = os.environ) 
         except OSError as error:
             raise KeyReferenceError(f"the key file {name} cannot be read: {error.strerror}") from None
     raise KeyReferenceError("write an upstream's key as env:NAME or file:PATH, never the key itself")
+
+
+#: Variables that may be named over the network; all else that this process can read is not for an upstream.
+REMOTE_PREFIX: Final = "env:HITPROOF_SECRET_"
+
+
+def refuse_remote_reference(reference: str | None) -> None:
+    """Refuse a key reference from the network that could name one of the house's own secrets.
+
+    Whoever sets an upstream chooses where its key is sent, so a free choice of the file or variable would hand out the
+    key-encryption key. Raises `KeyReferenceError`.
+    """
+    if reference is not None and not reference.startswith(REMOTE_PREFIX):
+        raise KeyReferenceError(
+            f"over the network an upstream's key is named {REMOTE_PREFIX}…; set any other with `hitproof upstream set`"
+        )
 
 
 class UpstreamDirectory(Mapping[str, Upstream]):

@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
+from server.setup import revoke_model_version
+from server.store.errors import NotFound
 from tests.fakes import FakeGateway, Options, fake_gateway
 
 
@@ -49,5 +53,36 @@ def test_every_request_of_the_cache_api_counts_against_the_rate(tmp_path: Path) 
                 assert (await gateway.call("GET", path)).status_code == 200
             for path in paths:
                 assert (await gateway.call("GET", path)).status_code == 429
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("reference", ["file:/etc/hostname", "env:HITPROOF_KEK", "env:PATH"])
+def test_no_secret_of_the_house_can_be_named_as_an_upstreams_key_over_the_network(
+    tmp_path: Path, reference: str
+) -> None:
+    async def play() -> None:
+        async with fake_gateway(tmp_path, Options(tenants=1)) as gateway:
+            body = {"kind": "openai", "base_url": "https://upstream.example/v1", "key": reference}
+            response = await gateway.call("PUT", "/admin/v1/upstreams/mine", tenant=None, json=body)
+            assert response.status_code == 400
+            assert "HITPROOF_SECRET_" in response.text
+
+    asyncio.run(play())
+
+
+def test_a_revoked_model_version_answers_no_more(tmp_path: Path) -> None:
+    async def play() -> None:
+        async with fake_gateway(tmp_path, Options(tenants=1)) as gateway:
+            first = await gateway.ask("Is anybody there?")
+            version = first["hitproof"]["model_version"]
+            gateway.gateway.database.write_now(
+                lambda connection: revoke_model_version(connection, version, actor="test", now_ms=0)
+            )
+            assert (await gateway.ask("Is anybody there?"))["hitproof"]["outcome"] == "miss"
+            with pytest.raises(NotFound):
+                gateway.gateway.database.write_now(
+                    lambda connection: revoke_model_version(connection, "sha256:none", actor="test", now_ms=0)
+                )
 
     asyncio.run(play())
