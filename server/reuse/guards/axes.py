@@ -27,6 +27,7 @@ easy simple easier simplest easiest | hard difficult complex harder hardest comp
 hot warm hotter hottest warmer | cold cool colder coldest cooler
 high higher highest tall taller tallest | low lower lowest short shorter shortest
 long longer longest | short shorter shortest brief
+brief briefly concise concisely | detail detailed thorough thoroughly lengthy
 big bigger biggest large larger largest | small smaller smallest tiny little
 fast faster fastest quick quicker quickest | slow slower slowest
 early earlier earliest | late later latest

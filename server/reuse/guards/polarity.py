@@ -70,12 +70,14 @@ def read_polarity(tokens: Tokens) -> Polarity:
 
 
 def _says_nothing(low: list[str], position: int) -> bool:
-    """Say whether a negation denies nothing here: "or not", "not only", "no. 5", "I don't know how to"."""
+    """Say whether a negation denies nothing here: "or not", "not only … but", "no. 5", "I don't know how to"."""
     word = low[position]
     behind = low[position + 1] if position + 1 < len(low) else ""
     before = low[position - 2 : position] if position > 1 else ["", *low[:position]]
-    if word == "not" and (behind == "only" or before[-1] == "or" or before == ["or", "why"]):
+    if word == "not" and (before[-1] == "or" or before == ["or", "why"]):
         return True
+    if word == "not" and behind == "only":
+        return "but" in low[position + 2 :]
     if word == "no":
         following = low[position + 2] if behind == "." and position + 2 < len(low) else behind
         return following in ("reason", "matter") or (following != "" and is_number(following))

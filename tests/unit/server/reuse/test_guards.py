@@ -291,3 +291,13 @@ def test_reading_takes_time_in_proportion_to_the_length() -> None:
 )
 def test_readable_shows_what_a_reader_sees(raw: str, seen: str) -> None:
     assert readable(raw) == seen
+
+
+def test_not_only_denies_only_unless_but_follows() -> None:
+    only, not_only = "Is the pool open to only adults?", "Is the pool open to not only adults?"
+    assert "negation" in doubts(facts_of(only), facts_of(not_only))
+    assert not doubts(facts_of("Is it not only fast but also cheap?"), facts_of("Is it fast and also cheap?"))
+
+
+def test_a_brief_answer_is_not_a_detailed_one() -> None:
+    assert "opposite" in doubts(facts_of("Answer briefly."), facts_of("Answer in detail."))
