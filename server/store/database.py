@@ -65,8 +65,8 @@ class Database:
     async def read_by_key(self, run: Callable[[Connection], Result]) -> Result:
         """Run *run*, which must be one read of one row by its key.
 
-        On SQLite it runs here and now: with WAL a reader waits for nobody, and the read takes a sixth of what the way to
-        another thread and back costs (docs/explanation/serving.md). Elsewhere it is `read`.
+        On SQLite it runs here and now: with WAL a reader waits for nobody, and the way to
+        another thread and back costs several times what the read does (docs/explanation/store.md). Elsewhere it is `read`.
         """
         if self.engine.dialect.name == "sqlite" and not self._closed:
             return self._read(run)
