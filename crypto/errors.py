@@ -19,9 +19,10 @@ class EncodingError(Error):
 
 
 class VerificationError(Error):
-    """A check failed; *expected* and *actual* say how, where that helps."""
+    """A check failed; *reason* is the word for it in a report, *expected* and *actual* say how, where that helps."""
 
-    def __init__(self, message: str, *, expected: object = None, actual: object = None) -> None:
+    def __init__(self, message: str, *, reason: str = "", expected: object = None, actual: object = None) -> None:
         super().__init__(message)
+        self.reason = reason
         self.expected = expected
         self.actual = actual
