@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from crypto.integer.reference import ReferenceModel
+from crypto.integer.shape import DEMO_SHAPE, ModelShape
+from crypto.integer.weights import Int8Array, decode_weights
 from server.runner.demo.engine import load_demo_files
 from server.runner.demo.release import WEIGHTS_FILE
-from server.runner.integer.reference import ReferenceModel
 from server.runner.integer.serving import ServingModel
-from server.runner.integer.shape import DEMO_SHAPE, ModelShape
-from server.runner.integer.weights import Int8Array, decode_weights
 
 SMALL = ModelShape(width=32, hidden=64, layers=2, heads=2, context=48, vocabulary=64)
 

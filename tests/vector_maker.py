@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from crypto.canonical import JsonValue, canonical_json, encode_fields, parse_json
+from crypto.integer.weights import encode_weights
 from crypto.manifest import declared_model_version, model_version
 from crypto.similarity import quantise_reference, threshold_integer
 from server.identifiers import format_entry_id, parse_entry_id
 from server.reuse.fingerprint import encode_value, identify
 from server.reuse.policy import ReusePolicy, policy_digest
 from server.reuse.request import ChatRequest, Steering
-from server.runner.integer.weights import encode_weights
 from server.store.maintenance import AUDIT_START, AuditEvent, _audit_hash
 from tenants.api_keys import mac_api_key, mint_api_key
 from tenants.data_keys import derive_tenant_key

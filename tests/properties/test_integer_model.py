@@ -5,14 +5,14 @@ import functools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crypto.integer.reference import ReferenceModel
+from crypto.integer.stops import StopFilter
+from crypto.integer.template import ChatTemplate
+from crypto.integer.tokenizer import ASSISTANT, END, Tokenizer
 from server.runner.demo.engine import load_demo_files
 from server.runner.demo.release import TOKENIZER_FILE
 from server.runner.engine import Turn
-from server.runner.integer.reference import ReferenceModel
 from server.runner.integer.serving import ServingModel
-from server.runner.integer.stops import StopFilter
-from server.runner.integer.template import ChatTemplate
-from server.runner.integer.tokenizer import ASSISTANT, END, Tokenizer
 from tests.integer_models import SMALL, differing_tensors, random_weights
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from crypto.integer.template import ROLES, ChatTemplate
+from crypto.integer.tokenizer import ASSISTANT, END, FIRST_BYTE, Tokenizer, learn_merges
 from server.runner.demo.corpus_facts import FACTS, NAMES, fact_answers, known_documents
 from server.runner.demo.corpus_unknown import invented_word, unknown_prompt, unknown_question
-from server.runner.integer.template import ROLES, ChatTemplate
-from server.runner.integer.tokenizer import ASSISTANT, END, FIRST_BYTE, Tokenizer, learn_merges
 
 CORPUS_SEED: Final = 11
 #: The reply to an unknown prompt quotes its last tokens, or all of it when it has fewer.

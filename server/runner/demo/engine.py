@@ -12,18 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from crypto.canonical import digest_fields
+from crypto.integer.errors import SettingRefused
+from crypto.integer.manifest import build_manifest
+from crypto.integer.sampling import SAMPLED_TOKENS_MAX, SAMPLER_ID, Sampler, share_units, temperature_sixteenths
+from crypto.integer.shape import DEMO_SHAPE, ModelShape
+from crypto.integer.stops import StopFilter
+from crypto.integer.tables import make_tables
+from crypto.integer.template import ChatTemplate, Prompt
+from crypto.integer.tokenizer import END, Tokenizer
+from crypto.integer.weights import Weights, decode_weights, load_pinned
 from server.ports import JsonObject
 from server.runner.demo.release import TOKENIZER_FILE, TOKENIZER_SHA256, WEIGHTS_FILE, WEIGHTS_SHA256
 from server.runner.engine import FinishReason, Generated, GenerationRequest, Piece
 from server.runner.errors import RequestInvalid
-from server.runner.integer.manifest import build_manifest
-from server.runner.integer.sampling import SAMPLED_TOKENS_MAX, SAMPLER_ID, Sampler, share_units, temperature_sixteenths
-from server.runner.integer.shape import DEMO_SHAPE, ModelShape
-from server.runner.integer.stops import StopFilter
-from server.runner.integer.tables import make_tables
-from server.runner.integer.template import ChatTemplate, Prompt
-from server.runner.integer.tokenizer import END, Tokenizer
-from server.runner.integer.weights import Weights, decode_weights, load_pinned
 
 if TYPE_CHECKING:
     from server.runner.integer.serving import ServingModel
@@ -83,8 +84,11 @@ class DemoEngine:
 
         Raises `RequestInvalid` for an unknown role, an empty stop string, or a setting out of range.
         """
-        run = self._prepare(request)
-        decoder, stops = self._tokenizer.stream_decoder(), StopFilter(run.stop)
+        try:
+            run, stops = self._prepare(request), StopFilter(request.stop)
+        except SettingRefused as error:
+            raise RequestInvalid(str(error), param=error.param) from None
+        decoder = self._tokenizer.stream_decoder()
         answer: list[int] = []
         shown: list[str] = []
         reason: FinishReason | None = None

@@ -15,15 +15,15 @@ from typing import Final
 
 import torch
 
+from crypto.integer.shape import DEMO_SHAPE
+from crypto.integer.template import ChatTemplate
+from crypto.integer.tokenizer import END, Tokenizer
+from crypto.integer.weights import decode_weights
 from server.runner.demo.corpus import REFUSAL_BEFORE, Corpus, Exchange
 from server.runner.demo.corpus_unknown import unknown_prompt
 from server.runner.demo.release import TOKENIZER_FILE, WEIGHTS_FILE
 from server.runner.engine import Turn
 from server.runner.integer.serving import ServingModel
-from server.runner.integer.shape import DEMO_SHAPE
-from server.runner.integer.template import ChatTemplate
-from server.runner.integer.tokenizer import END, Tokenizer
-from server.runner.integer.weights import decode_weights
 
 ANSWER_TOKENS: Final = 64
 ROWS: Final = 25

@@ -1,6 +1,6 @@
 """The demo model as it is trained: the integer model's forward pass, with gradients that go straight through rounding.
 
-Every tensor is rounded and clipped from the first step on, in the integer units of `server.runner.integer.reference`,
+Every tensor is rounded and clipped from the first step on, in the integer units of `crypto.integer.reference`,
 so that nothing is left to quantise afterwards.
 """
 
@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from server.runner.integer.shape import ModelShape
-from server.runner.integer.weights import Int8Array, Weights
+from crypto.integer.shape import ModelShape
+from crypto.integer.weights import Int8Array, Weights
 
 WEIGHT_UNIT = 256
 

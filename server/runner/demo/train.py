@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from crypto.integer.shape import DEMO_SHAPE, ModelShape
+from crypto.integer.template import ChatTemplate
+from crypto.integer.tokenizer import FIRST_MERGE, Tokenizer
+from crypto.integer.weights import decode_weights, encode_weights
 from server.runner.demo.corpus import QUOTED_TOKENS, REFUSAL_BEFORE, Corpus, Document, Exchange, learn_tokenizer
 from server.runner.demo.network import Network
 from server.runner.demo.release import TOKENIZER_FILE, WEIGHTS_FILE
-from server.runner.integer.shape import DEMO_SHAPE, ModelShape
-from server.runner.integer.template import ChatTemplate
-from server.runner.integer.tokenizer import FIRST_MERGE, Tokenizer
-from server.runner.integer.weights import decode_weights, encode_weights
 
 POOL = 96
 LONG_EVERY = 6

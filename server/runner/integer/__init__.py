@@ -1,1 +1,1 @@
-"""A language model whose arithmetic is integer by definition: one semantics, two implementations, the same bits."""
+"""The integer model of `crypto.integer`, served: the same bits, in batches and with a cache."""

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from server.runner.integer.bounds import check_bounds
+from crypto.integer.bounds import check_bounds
+from crypto.integer.reference import ReferenceModel
+from crypto.integer.shape import ModelShape
+from crypto.integer.tables import MANTISSA_HIGH, MANTISSA_LOW
+from crypto.integer.weights import Weights
 from server.runner.integer.errors import InexactBackend
-from server.runner.integer.reference import ReferenceModel
-from server.runner.integer.shape import ModelShape
-from server.runner.integer.tables import MANTISSA_HIGH, MANTISSA_LOW
-from server.runner.integer.weights import Weights
 
 #: Chooses a token from integer logits, the row of the batch, and the step.
 Chooser = Callable[[list[int], int, int], int]

@@ -4,14 +4,14 @@ import functools
 import itertools
 import random
 
+from crypto.integer.shape import DEMO_SHAPE
+from crypto.integer.template import ChatTemplate
+from crypto.integer.tokenizer import ASSISTANT, END, Tokenizer
 from server.runner.demo.corpus import QUOTED_TOKENS, Corpus, Exchange
 from server.runner.demo.corpus_facts import known_documents
 from server.runner.demo.corpus_unknown import unknown_prompt
 from server.runner.demo.engine import load_demo_files
 from server.runner.demo.release import TOKENIZER_FILE
-from server.runner.integer.shape import DEMO_SHAPE
-from server.runner.integer.template import ChatTemplate
-from server.runner.integer.tokenizer import ASSISTANT, END, Tokenizer
 
 
 @functools.cache

@@ -9,15 +9,15 @@ import pytest
 
 import server.runner.demo
 from crypto.canonical import canonical_json
+from crypto.integer.errors import WeightsRefused
+from crypto.integer.reference import ReferenceModel
+from crypto.integer.shape import DEMO_SHAPE
+from crypto.integer.tokenizer import END
 from crypto.manifest import model_version, validate_manifest
 from server.runner.demo.engine import DemoEngine, load_demo_engine
 from server.runner.demo.release import TOKENIZER_FILE, WEIGHTS_FILE
 from server.runner.engine import Engine, Generated, GenerationRequest, Piece, Turn
 from server.runner.errors import RequestInvalid
-from server.runner.integer.errors import WeightsRefused
-from server.runner.integer.reference import ReferenceModel
-from server.runner.integer.shape import DEMO_SHAPE
-from server.runner.integer.tokenizer import END
 from tests.integer_models import demo_weights
 
 FOLDER = Path(server.runner.demo.__file__).parent

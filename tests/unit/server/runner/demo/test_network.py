@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from crypto.integer.bounds import check_bounds
+from crypto.integer.reference import ReferenceModel
 from server.runner.demo.network import Network
-from server.runner.integer.bounds import check_bounds
-from server.runner.integer.reference import ReferenceModel
 from tests.integer_models import SMALL
 
 TOKENS = np.random.default_rng(1).integers(0, SMALL.vocabulary, 40)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from crypto.integer.shape import DEMO_SHAPE
+from crypto.integer.weights import decode_weights
 from server.runner.demo.corpus import Document
 from server.runner.demo.engine import load_demo_files
 from server.runner.demo.release import WEIGHTS_FILE
 from server.runner.demo.train import Packer, Plan, train
-from server.runner.integer.shape import DEMO_SHAPE
-from server.runner.integer.weights import decode_weights
 
 
 def packed(lengths: list[int], rows: int, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

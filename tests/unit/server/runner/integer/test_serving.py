@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from crypto.integer.reference import ReferenceModel, greedy
+from crypto.integer.shape import DEMO_SHAPE
 from server.runner.integer.errors import InexactBackend
-from server.runner.integer.reference import ReferenceModel, greedy
 from server.runner.integer.serving import ServingModel
-from server.runner.integer.shape import DEMO_SHAPE
 from tests.integer_models import SMALL, demo_weights, differing_tensors, peculiar_weights, random_weights
 
 PECULIAR = peculiar_weights(SMALL)

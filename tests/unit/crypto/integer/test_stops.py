@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from server.runner.errors import RequestInvalid
-from server.runner.integer.stops import StopFilter
+from crypto.integer.errors import SettingRefused
+from crypto.integer.stops import StopFilter
 
 
 def shown(stops: list[str], texts: list[str]) -> list[str]:
@@ -34,5 +34,5 @@ def test_the_earliest_of_several_stop_strings_ends_the_answer() -> None:
 
 
 def test_an_empty_stop_string_is_refused() -> None:
-    with pytest.raises(RequestInvalid, match="empty"):
+    with pytest.raises(SettingRefused, match="empty"):
         StopFilter(["a", ""])

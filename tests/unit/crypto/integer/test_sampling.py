@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from server.runner.errors import RequestInvalid
-from server.runner.integer.sampling import SHARE_UNIT, Sampler, draw, share_units, temperature_sixteenths
+from crypto.integer.errors import SettingRefused
+from crypto.integer.sampling import SHARE_UNIT, Sampler, draw, share_units, temperature_sixteenths
 
 LOGITS = [5000, 4000, 4000, -9000, *[-50_000] * 20]
 
@@ -71,7 +71,7 @@ def test_a_temperature_is_rounded_to_sixteenths(temperature: str | None, sixteen
 
 @pytest.mark.parametrize("temperature", ["-0.1", "2.1", "NaN", "Infinity"])
 def test_a_temperature_out_of_range_is_refused(temperature: str) -> None:
-    with pytest.raises(RequestInvalid, match="temperature"):
+    with pytest.raises(SettingRefused, match="temperature"):
         temperature_sixteenths(Decimal(temperature))
 
 
@@ -82,5 +82,5 @@ def test_a_share_is_rounded_to_1024ths_and_checked() -> None:
         512,
         1,
     ]
-    with pytest.raises(RequestInvalid, match="top_p"):
+    with pytest.raises(SettingRefused, match="top_p"):
         share_units(Decimal("1.01"))

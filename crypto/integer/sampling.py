@@ -9,9 +9,9 @@ from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
 from typing import Final
 
-from crypto.canonical import encode_fields
-from server.runner.errors import RequestInvalid
-from server.runner.integer.tables import exp_powers
+from ..canonical import encode_fields
+from .errors import SettingRefused
+from .tables import exp_powers
 
 SAMPLER_ID: Final = "hitproof/sampler/v1"
 SAMPLED_TOKENS_MAX: Final = 16
@@ -74,21 +74,21 @@ def draw(weights: Sequence[int], uniform: int) -> int:
 def temperature_sixteenths(temperature: Decimal | None) -> int:
     """Return *temperature* in sixteenths, rounded half up; None and 0 are greedy, anything else at least 1.
 
-    Raises `RequestInvalid` outside 0 to 2.
+    Raises `SettingRefused` outside 0 to 2.
     """
     if temperature is None or temperature == 0:
         return 0
     if not temperature.is_finite() or not 0 <= temperature <= TEMPERATURE_MAX:
-        raise RequestInvalid(f"temperature {temperature} is outside 0 to {TEMPERATURE_MAX}", param="temperature")
+        raise SettingRefused(f"temperature {temperature} is outside 0 to {TEMPERATURE_MAX}", param="temperature")
     return max(1, int((temperature * TEMPERATURE_UNIT).to_integral_value(ROUND_HALF_UP)))
 
 
 def share_units(top_p: Decimal | None) -> int:
-    """Return *top_p* in 1024ths, rounded half up, at least 1. Raises `RequestInvalid` outside 0 to 1."""
+    """Return *top_p* in 1024ths, rounded half up, at least 1. Raises `SettingRefused` outside 0 to 1."""
     if top_p is None:
         return SHARE_UNIT
     if not top_p.is_finite() or not 0 <= top_p <= 1:
-        raise RequestInvalid(f"top_p {top_p} is outside 0 to 1", param="top_p")
+        raise SettingRefused(f"top_p {top_p} is outside 0 to 1", param="top_p")
     return max(1, int((top_p * SHARE_UNIT).to_integral_value(ROUND_HALF_UP)))
 
 

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from server.runner.integer.bounds import FLOAT32_EXACT, check_bounds
-from server.runner.integer.errors import UnprovableModel
-from server.runner.integer.reference import ReferenceModel
-from server.runner.integer.shape import DEMO_SHAPE, FIELD_PRIME
+from crypto.integer.bounds import FLOAT32_EXACT, check_bounds
+from crypto.integer.errors import UnprovableModel
+from crypto.integer.reference import ReferenceModel
+from crypto.integer.shape import DEMO_SHAPE, FIELD_PRIME
 from tests.integer_models import SMALL, demo_weights, random_weights
 
 

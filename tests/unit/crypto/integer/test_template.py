@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from crypto.integer.errors import SettingRefused
+from crypto.integer.template import ChatTemplate
+from crypto.integer.tokenizer import ASSISTANT, END, SYSTEM, USER, Tokenizer
 from server.runner.engine import Turn
-from server.runner.errors import RequestInvalid
-from server.runner.integer.template import ChatTemplate
-from server.runner.integer.tokenizer import ASSISTANT, END, SYSTEM, USER, Tokenizer
 
 TOKENIZER = Tokenizer([])
 TEMPLATE = ChatTemplate(context=40, answer_reserve=10)
@@ -40,7 +40,7 @@ def test_every_prompt_leaves_the_reserve_for_the_answer() -> None:
 
 
 def test_an_unknown_role_is_refused_even_where_it_would_be_dropped() -> None:
-    with pytest.raises(RequestInvalid, match="tool"):
+    with pytest.raises(SettingRefused, match="tool"):
         TEMPLATE.render([Turn("tool", "result"), Turn("user", "x" * 100)], TOKENIZER)
 
 

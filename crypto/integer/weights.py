@@ -14,9 +14,9 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from crypto.canonical import canonical_json
-from server.runner.integer.errors import WeightsRefused
-from server.runner.integer.shape import ModelShape
+from ..canonical import canonical_json
+from .errors import WeightsRefused
+from .shape import ModelShape
 
 Int8Array: TypeAlias = npt.NDArray[np.int8]
 Weights: TypeAlias = Mapping[str, Int8Array]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from server.runner.errors import RequestInvalid
+from .errors import SettingRefused
 
 
 class StopFilter:
     """Holds text back only while it could begin a stop string; the stop string itself is never shown."""
 
     def __init__(self, stops: Sequence[str]) -> None:
-        """Raises `RequestInvalid` for an empty stop string, which would end every answer before it began."""
+        """Raises `SettingRefused` for an empty stop string, which would end every answer before it began."""
         if not all(stops):
-            raise RequestInvalid("a stop string is empty; leave it out or name some text", param="stop")
+            raise SettingRefused("a stop string is empty; leave it out or name some text", param="stop")
         self._stops = tuple(stops)
         self._held = ""
         self.stopped = False

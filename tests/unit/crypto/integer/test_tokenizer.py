@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from server.runner.integer.errors import WeightsRefused
-from server.runner.integer.tokenizer import ASSISTANT, END, FIRST_BYTE, FIRST_MERGE, Tokenizer, learn_merges
+from crypto.integer.errors import WeightsRefused
+from crypto.integer.tokenizer import ASSISTANT, END, FIRST_BYTE, FIRST_MERGE, Tokenizer, learn_merges
 
 TOKENIZER = learn_merges(["the cat and the hat", "the bat", "that hat"], 12)
 

@@ -10,9 +10,9 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
-from crypto.canonical import JsonValue, canonical_json, parse_canonical_json
-from crypto.errors import EncodingError
-from server.runner.integer.errors import WeightsRefused
+from ..canonical import JsonValue, canonical_json, parse_canonical_json
+from ..errors import EncodingError
+from .errors import WeightsRefused
 
 TOKENIZER_KIND: Final = "hitproof-byte-bpe/v1"
 END, SYSTEM, USER, ASSISTANT = 0, 1, 2, 3

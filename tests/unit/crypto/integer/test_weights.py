@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from server.runner.integer.errors import WeightsRefused
-from server.runner.integer.weights import decode_weights, encode_weights, load_pinned
+from crypto.integer.errors import WeightsRefused
+from crypto.integer.weights import decode_weights, encode_weights, load_pinned
 from tests.integer_models import SMALL, random_weights
 
 WEIGHTS = random_weights(SMALL, 1)

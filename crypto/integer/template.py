@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
-from crypto.canonical import canonical_json
-from server.runner.engine import Turn
-from server.runner.errors import RequestInvalid
-from server.runner.integer.tokenizer import ASSISTANT, END, SYSTEM, USER, Tokenizer
+from ..canonical import canonical_json
+from .errors import SettingRefused
+from .tokenizer import ASSISTANT, END, SYSTEM, USER, Tokenizer
 
 TEMPLATE_KIND: Final = "hitproof-turns/v1"
 TRUNCATION_RULE: Final = "the oldest tokens are dropped"
 ROLES: Final = {"system": SYSTEM, "user": USER, "assistant": ASSISTANT}
+
+
+class Turn(Protocol):
+    """One message of a conversation."""
+
+    @property
+    def role(self) -> str:
+        """System, user or assistant."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """What was said."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +54,12 @@ class ChatTemplate:
         return self.context - self.answer_reserve
 
     def render(self, turns: Sequence[Turn], tokenizer: Tokenizer) -> Prompt:
-        """Return the prompt, at most `prompt_tokens_max` tokens. Raises `RequestInvalid` for an unknown role."""
+        """Return the prompt, at most `prompt_tokens_max` tokens. Raises `SettingRefused` for an unknown role."""
         parts: list[list[int]] = [[ASSISTANT]]
         room = self.prompt_tokens_max  # one token more than fits, so that dropping is noticed
         for turn in reversed(turns):
             if turn.role not in ROLES:
-                raise RequestInvalid(
+                raise SettingRefused(
                     f"the role {turn.role!r} is unknown; use system, user or assistant", param="messages"
                 )
             if room > 0:

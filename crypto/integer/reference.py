@@ -21,9 +21,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from server.runner.integer.shape import ModelShape
-from server.runner.integer.tables import MANTISSA_HIGH, MANTISSA_LOW, Int64Array, Tables, make_tables
-from server.runner.integer.weights import Weights
+from .shape import ModelShape
+from .tables import MANTISSA_HIGH, MANTISSA_LOW, Int64Array, Tables, make_tables
+from .weights import Weights
 
 Trace = MutableMapping[str, Int64Array]
 

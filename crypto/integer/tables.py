@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from server.runner.integer.shape import ModelShape
+from .shape import ModelShape
 
 Int64Array: TypeAlias = npt.NDArray[np.int64]
 

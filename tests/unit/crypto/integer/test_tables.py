@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from server.runner.integer.shape import DEMO_SHAPE
-from server.runner.integer.tables import exp_powers, make_tables
+from crypto.integer.shape import DEMO_SHAPE
+from crypto.integer.tables import exp_powers, make_tables
 
 TABLES = make_tables(DEMO_SHAPE)
 PINNED = {

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
-from server.ports import JsonObject
-from server.runner.integer import sampling, tokenizer
-from server.runner.integer.shape import FIELD_PRIME, NUMERICS_KIND, ModelShape
-from server.runner.integer.tables import Tables
-from server.runner.integer.template import ChatTemplate
+from . import sampling, tokenizer
+from .shape import FIELD_PRIME, NUMERICS_KIND, ModelShape
+from .tables import Tables
+from .template import ChatTemplate
 
 RUNTIME_KIND: Final = "hitproof-integer"
 RUNTIME_VERSION: Final = "1"
@@ -27,7 +26,7 @@ def build_manifest(
     template: ChatTemplate,
     shape: ModelShape,
     tables: Tables,
-) -> JsonObject:
+) -> dict[str, Any]:
     """Return the `hitproof/model-manifest/v1` object; *resources* are all files by name, with their bytes."""
     integers = shape.as_manifest()
     return {

@@ -13,10 +13,10 @@ from typing import Final
 
 import numpy as np
 
-from server.runner.integer.errors import UnprovableModel
-from server.runner.integer.shape import FIELD_PRIME, ModelShape
-from server.runner.integer.tables import MANTISSA_HIGH, NORM_UNIT_SQUARED_BITS, Int64Array
-from server.runner.integer.weights import Weights
+from .errors import UnprovableModel
+from .shape import FIELD_PRIME, ModelShape
+from .tables import MANTISSA_HIGH, NORM_UNIT_SQUARED_BITS, Int64Array
+from .weights import Weights
 
 HALF_FIELD: Final = (FIELD_PRIME - 1) // 2
 FLOAT32_EXACT: Final = 1 << 24
