@@ -57,6 +57,41 @@ class DataFolder:
         return self.root / "keys" / "platform-api-key"
 
     @property
+    def gateway_signing_key_file(self) -> Path:
+        """The key that this gateway signs declared receipts and bundles with."""
+        return self.root / "keys" / "gateway-signing-key"
+
+    @property
+    def log_signing_key_file(self) -> Path:
+        """The key that checkpoints are signed with."""
+        return self.root / "keys" / "log-signing-key"
+
+    @property
+    def trust_root_key_file(self) -> Path:
+        """The root key of the demonstration's trust file; a real one stays offline."""
+        return self.root / "keys" / "trust-root-key"
+
+    @property
+    def runner_signing_key_file(self) -> Path:
+        """Where quickstart's runner keeps its key: made and read by the runner alone."""
+        return self.root / "runner" / "signing-key"
+
+    @property
+    def trust_file(self) -> Path:
+        """What an auditor gets out of band, as quickstart writes it."""
+        return self.root / "trust.json"
+
+    @property
+    def log(self) -> Path:
+        """Tiles, checkpoint and state of the log."""
+        return self.root / "log"
+
+    @property
+    def erasures_file(self) -> Path:
+        """Which tenants were erased: what a restored database is held to."""
+        return self.log / "erasures"
+
+    @property
     def quickstart_file(self) -> Path:
         """The demo tenants and their API keys."""
         return self.root / "quickstart.json"
@@ -65,7 +100,8 @@ class DataFolder:
         """Make the folder, closed to others; raises `DataFolderError`."""
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (self.root / "keys").mkdir(mode=0o700, exist_ok=True)
+            for name in ("keys", "log"):
+                (self.root / name).mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise DataFolderError(
                 f"the data folder {self.root} cannot be made: {error.strerror}; choose another with --data"
