@@ -90,6 +90,16 @@ class Settings(BaseSettings):
     feed_poll_s: float = Field(0.2, gt=0, le=60, description="how often changes of other processes are read")
     drain_s: float = Field(30.0, ge=0, le=600, description="longest wait for requests in progress at shutdown")
 
+    # Receipts.
+    receipt_cache_max: int = Field(10_000, ge=1, description="verified receipts kept in memory")
+    hit_queue_max: int = Field(20_000, ge=1, description="hits waiting to be written before new ones become misses")
+    embedding_statement_interval_s: float = Field(
+        5.0, gt=0, le=3600, description="how often entries without an embedding statement are looked for"
+    )
+    embedding_statement_batch_max: int = Field(
+        16, ge=0, le=1000, description="embedding statements asked of runners in one go; 0 asks for none"
+    )
+
     log_format: Literal["json", "console"] = Field("json", description="how log lines are written")
 
     @property
