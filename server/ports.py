@@ -86,12 +86,18 @@ class VectorIndex(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What a runner says about an answer beside the answer itself (docs/formats.md, runner protocol v1)."""
+    """What a runner says about an answer beside the answer itself (docs/formats.md, runner protocol v1).
+
+    *statement* is a DSSE envelope and *openings* its salts, both as JSON and not yet verified; None where nothing was
+    signed.
+    """
 
     model_version: str
     prompt_token_ids: tuple[int, ...] | None
     output_token_ids: tuple[int, ...] | None
     parameters: Mapping[str, Any]
+    statement: JsonObject | None = None
+    openings: JsonObject | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +120,13 @@ class UpstreamModel:
     """A model that an upstream offers, and the version it would answer with now.
 
     *model_version* is `sha256:…`: a manifest's digest where *manifest* is there (a runner), else the declared digest
-    of upstream and requested name.
+    of upstream and requested name. *signing_key* is the public key, in hexadecimal, that a runner announces.
     """
 
     name: str
     model_version: str
     manifest: JsonObject | None
+    signing_key: str | None = None
 
 
 class Upstream(Protocol):

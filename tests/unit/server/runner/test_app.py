@@ -55,6 +55,8 @@ SAID = {
     "prompt_token_ids": [7, 8],
     "output_token_ids": [0, 1, 2],
     "parameters": {"temperature": "None"},
+    "statement": None,
+    "openings": None,
 }
 USAGE = {"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5}
 

@@ -64,6 +64,8 @@ def test_the_provenance_is_declared_and_its_numbers_are_exact() -> None:
         "prompt_token_ids": None,
         "output_token_ids": None,
         "parameters": {"temperature": "0.1", "top_p": "0.0000001", "seed": 7, "stop": ["x"]},
+        "statement": None,
+        "openings": None,
     }
 
 

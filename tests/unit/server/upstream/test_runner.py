@@ -82,7 +82,7 @@ def test_token_ids_may_be_unknown() -> None:
 
 
 def test_fields_appended_later_are_ignored() -> None:
-    assert complete(SAID | {"statement": "later"}).provenance == PROVENANCE
+    assert complete(SAID | {"proof": "later"}).provenance == PROVENANCE
 
 
 def test_the_last_chunk_of_a_stream_brings_the_provenance() -> None:
