@@ -13,17 +13,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+from crypto.replay.chat import PLAIN_TEMPLATE, decode_tokens, end_tokens, read_prompt
+from crypto.replay.float_sampler import SAMPLER, Sampler
+from crypto.replay.pieces import IncrementalDecoder, StopScanner
 from server.ports import JsonObject, RandomSource
 from server.runner.engine import Engine, FinishReason, Generated, GenerationRequest, Piece, Turn
 from server.runner.errors import ModelFolderError, RequestInvalid, RequestTooLong
 from server.runner.huggingface_manifest import build_manifest
 from server.runner.manifest_files import hash_folder, refuse_changed
-from server.runner.pieces import IncrementalDecoder, StopScanner
-from server.runner.sampling import SAMPLER, Sampler
 
-#: For models without a chat template: roles by name, one line each, and the next turn of the user ends the answer.
-PLAIN_TEMPLATE: Final = "hitproof/plain-template/v1"
-_PLAIN_STOP: Final = "\nUser:"
 TOKENS_DEFAULT: Final = 512
 
 
@@ -123,7 +121,7 @@ class HuggingFaceEngine:
         self._tokenizer = tokenizer
         self._random_source = random_source
         self._window = _window_of(model.config)
-        self._ends = _ends_of(model, tokenizer)
+        self._ends = end_tokens(model, tokenizer)
 
     @property
     def name(self) -> str:
@@ -184,27 +182,18 @@ class HuggingFaceEngine:
     def _prompt(self, turns: Sequence[Turn]) -> tuple[tuple[int, ...], tuple[str, ...]]:
         import jinja2
 
-        stops: tuple[str, ...] = ()
-        if self._tokenizer.chat_template is None:
-            text, stops = _plain(turns), (_PLAIN_STOP,)
-        else:
-            conversation = [{"role": turn.role, "content": turn.text} for turn in turns]
-            try:
-                text = self._tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
-            except (jinja2.TemplateError, ValueError) as error:
-                raise RequestInvalid(
-                    f"the model's chat template refuses these messages: {_first_line(error)}", param="messages"
-                ) from None
-        token_ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        try:
+            token_ids, stops = read_prompt(self._tokenizer, turns)
+        except (jinja2.TemplateError, ValueError) as error:
+            raise RequestInvalid(
+                f"the model's chat template refuses these messages: {_first_line(error)}", param="messages"
+            ) from None
         if not token_ids:
             raise RequestInvalid("the messages make no token; write some text", param="messages")
-        return tuple(int(token_id) for token_id in token_ids), stops
+        return token_ids, stops
 
     def _decode(self, token_ids: Sequence[int]) -> str:
-        text: str = self._tokenizer.decode(
-            list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return text
+        return decode_tokens(self._tokenizer, token_ids)
 
     def _tokens(self, plan: _Plan) -> Iterator[int]:
         """Yield tokens without end but the window's; each step feeds the last token to the kept key-value cache."""
@@ -223,22 +212,11 @@ class HuggingFaceEngine:
             yield token_id
 
 
-def _plain(turns: Sequence[Turn]) -> str:
-    lines = [f"{turn.role.capitalize()}: {turn.text}" for turn in turns]
-    return "\n".join([*lines, "Assistant:"])
-
-
 def _window_of(config: Any) -> int:
     window = getattr(config.get_text_config(), "max_position_embeddings", None)
     if not isinstance(window, int) or window < 2:
         raise ModelFolderError("the model's config.json does not say how many positions it has")
     return window
-
-
-def _ends_of(model: Any, tokenizer: Any) -> frozenset[int]:
-    ends = model.generation_config.eos_token_id
-    listed = ends if isinstance(ends, list) else [ends]
-    return frozenset(end for end in [*listed, tokenizer.eos_token_id] if isinstance(end, int))
 
 
 def _decimal_of(value: float | None) -> Decimal:

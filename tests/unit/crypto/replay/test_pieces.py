@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.runner.pieces import IncrementalDecoder, StopScanner
+from crypto.replay.pieces import IncrementalDecoder, StopScanner
 
 
 def bytes_as_text(token_ids: Sequence[int]) -> str:

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from server.runner.sampling import Sampler
+from crypto.replay.float_sampler import Sampler
 
 
 def draw(logits: list[float], temperature: str, top_p: str = "1", count: int = 2_000) -> Counter[int]:
