@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, TypeGuard
 
 from .canonical import CanonicalValue, canonical_json, digest_fields
@@ -91,6 +91,17 @@ def declared_model_version(upstream: str, base_url: str, requested: str) -> str:
     """
     fields = (upstream.encode(), base_url.encode(), requested.encode())
     return "sha256:" + digest_fields(_DECLARED_DOMAIN, *fields).hex()
+
+
+def openssf_digest(resources: Sequence[Mapping[str, CanonicalValue]]) -> str:
+    """Return `sha256:…`, the root that an OpenSSF model signature over exactly *resources* has for its subject.
+
+    SHA-256 over the files' raw digests, ordered by the segments of their names. It binds neither names nor sizes, so it
+    only refers to a signature and never stands for the model. Source: model-signing 1.1.1, method `files`.
+    """
+    ordered = sorted(resources, key=lambda resource: str(resource["name"]).split("/"))
+    root = hashlib.sha256(b"".join(bytes.fromhex(str(resource["sha256"])) for resource in ordered))
+    return "sha256:" + root.hexdigest()
 
 
 def is_model_version(value: object) -> TypeGuard[str]:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ..manifest import openssf_digest
 from . import sampling, tokenizer
 from .shape import FIELD_PRIME, NUMERICS_KIND, ModelShape
 from .tables import Tables
@@ -29,14 +30,15 @@ def build_manifest(
 ) -> dict[str, Any]:
     """Return the `hitproof/model-manifest/v1` object; *resources* are all files by name, with their bytes."""
     integers = shape.as_manifest()
+    files: list[dict[str, Any]] = [
+        {"name": file, "size_bytes": len(resources[file]), "sha256": _sha256(resources[file])}
+        for file in sorted(resources)
+    ]
     return {
         "schema": "hitproof/model-manifest/v1",
         "name": name,
         "description": description,
-        "resources": [
-            {"name": file, "size_bytes": len(resources[file]), "sha256": _sha256(resources[file])}
-            for file in sorted(resources)
-        ],
+        "resources": files,
         "tokenizer": {
             "kind": tokenizer.TOKENIZER_KIND,
             "sha256": _sha256(resources[tokenizer_file]),
@@ -66,7 +68,7 @@ def build_manifest(
             },
         },
         "weight_commitments": [],
-        "openssf_digest": None,
+        "openssf_digest": openssf_digest(files),
     }
 
 

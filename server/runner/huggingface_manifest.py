@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any, Final
 
-from crypto.manifest import SCHEMA, validate_manifest
+from crypto.manifest import SCHEMA, openssf_digest, validate_manifest
 from server.ports import JsonObject
 from server.runner.errors import ModelFolderError
 from server.runner.manifest_files import ModelFile
@@ -32,10 +32,11 @@ def build_manifest(
     digests = {file.name: file.sha256 for file in files}
     if _CONFIG not in digests:
         raise ModelFolderError("the model folder has no config.json")
+    resources = [file.as_resource() for file in files]
     manifest: JsonObject = {
         "schema": SCHEMA,
         "name": name,
-        "resources": [file.as_resource() for file in files],
+        "resources": resources,
         "tokenizer": {
             "kind": tokenizer_kind,
             "files": [file.name for file in files if file.name.startswith(_TOKENIZER_PREFIXES)],
@@ -50,7 +51,7 @@ def build_manifest(
         "runtime": runtime,
         "numerics": None,
         "weight_commitments": [],
-        "openssf_digest": None,
+        "openssf_digest": openssf_digest(resources),
     }
     validate_manifest(manifest)
     return manifest

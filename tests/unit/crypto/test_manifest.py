@@ -8,7 +8,7 @@ import pytest
 
 from crypto.canonical import canonical_json
 from crypto.errors import EncodingError
-from crypto.manifest import declared_model_version, is_model_version, model_version, validate_manifest
+from crypto.manifest import declared_model_version, is_model_version, model_version, openssf_digest, validate_manifest
 
 MANIFEST: dict[str, Any] = {
     "schema": "hitproof/model-manifest/v1",
@@ -39,6 +39,20 @@ def test_the_model_version_is_the_digest_of_the_canonical_manifest_under_its_dom
 
 def test_the_model_version_of_a_known_manifest_never_changes() -> None:
     assert model_version(MANIFEST) == "sha256:50f586688913a78c959b6ff80dba3ec222e89fd7db7bc06a45effacf9909d0be"
+
+
+#: What model-signing 1.1.1 gave for a folder with these files, with its default configuration (method "files").
+SIGNED = {"a-b/x.json": b"two", "B/y.txt": b"three", "a/x.json": b"one", "model.safetensors": b"w"}
+SIGNED_ROOT = "sha256:d77cadce7d65cca1367ec938773685c89fda446bd334d16f14d65dd9e6206137"
+
+
+def test_the_openssf_digest_is_the_root_that_model_signing_computes() -> None:
+    resources = [
+        {"name": name, "size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        for name, data in sorted(SIGNED.items())
+    ]
+    assert openssf_digest(resources) == SIGNED_ROOT
+    assert openssf_digest(resources[::-1]) == SIGNED_ROOT
 
 
 def test_the_order_of_keys_does_not_matter() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from crypto.manifest import model_version, validate_manifest
+from crypto.manifest import model_version, openssf_digest, validate_manifest
 from server.runner.engine import Engine, Generated, GenerationRequest, Piece, Turn
 from server.runner.errors import ModelFolderError, RequestInvalid, RequestTooLong
 from server.runner.huggingface import load_huggingface_engine
@@ -191,6 +191,7 @@ def test_the_manifest_binds_every_file(engine: Engine, folder: Path) -> None:
     assert names == sorted(path.name for path in folder.iterdir())
     assert engine.manifest["chat_template"] == {"source": "hitproof/plain-template/v1", "sha256": None}
     assert engine.manifest["numerics"] is None
+    assert engine.manifest["openssf_digest"] == openssf_digest(engine.manifest["resources"])
 
 
 def test_the_same_files_give_the_same_version_and_other_weights_another(engine: Engine, tmp_path: Path) -> None:

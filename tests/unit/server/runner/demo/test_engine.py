@@ -13,7 +13,7 @@ from crypto.integer.errors import WeightsRefused
 from crypto.integer.reference import ReferenceModel
 from crypto.integer.shape import DEMO_SHAPE
 from crypto.integer.tokenizer import END
-from crypto.manifest import model_version, validate_manifest
+from crypto.manifest import model_version, openssf_digest, validate_manifest
 from server.runner.demo.engine import DemoEngine, load_demo_engine
 from server.runner.demo.release import TOKENIZER_FILE, WEIGHTS_FILE
 from server.runner.engine import Engine, Generated, GenerationRequest, Piece, Turn
@@ -148,6 +148,7 @@ def test_the_manifest_is_valid_and_says_what_the_model_is() -> None:
     assert manifest["description"].startswith("Plumbing, not wisdom")
     assert manifest["numerics"]["kind"] == "hitproof-integer/v1"
     assert manifest["config"]["context"] == 512
+    assert manifest["openssf_digest"] == openssf_digest(manifest["resources"])
     assert model_version(manifest) == model_version(load_demo_engine().manifest)
 
 
