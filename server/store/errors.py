@@ -7,6 +7,7 @@ crypto.errors.Error
     ├── UnknownSchema       the database was made by a newer release
     ├── Unstorable          a value that the database refuses: too long, out of range, or with a NUL
     ├── Conflict            the row is there already
+    ├── LeaseLost           another process writes the log now
     └── NotFound            no such row for this tenant
 """
 
@@ -37,6 +38,10 @@ class Unstorable(StoreError):
 
 class Conflict(StoreError):
     """Something of that name exists already."""
+
+
+class LeaseLost(StoreError):
+    """The right to write the log has passed to another process; what was asked for did not happen."""
 
 
 class NotFound(StoreError):

@@ -17,7 +17,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     PrimaryKeyConstraint,
     String,
     Table,
@@ -25,17 +24,19 @@ from sqlalchemy import (
     text,
 )
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-#: SQLite counts rows by itself only in a column that is exactly INTEGER.
-_sequence = BigInteger().with_variant(Integer, "sqlite")
+from server.store.log_tables import announced_policies as announced_policies
+from server.store.log_tables import audit_jobs as audit_jobs
+from server.store.log_tables import evidence as evidence
+from server.store.log_tables import hits as hits
+from server.store.log_tables import log_checkpoints as log_checkpoints
+from server.store.log_tables import log_lease as log_lease
+from server.store.log_tables import log_leaves as log_leaves
+from server.store.log_tables import receipts as receipts
+from server.store.log_tables import signer_models as signer_models
+from server.store.log_tables import signers as signers
+from server.store.log_tables import status_lists as status_lists
+from server.store.schema import metadata as metadata
+from server.store.schema import sequence
 
 organisations = Table(
     "organisations",
@@ -129,6 +130,7 @@ model_versions = Table(
     Column("status", String(20), nullable=False, comment="active | superseded | revoked"),
     Column("manifest", Text, nullable=True, comment="canonical JSON; null where the signer did not load the model"),
     Column("first_seen_at_ms", BigInteger, nullable=False),
+    Column("publisher", Text, nullable=True, comment="the publisher's signature: a Sigstore bundle"),
     PrimaryKeyConstraint("model_version", "reported"),
 )
 
@@ -159,6 +161,8 @@ entries = Table(
     Column("size_bytes", Integer, nullable=False),
     Column("payload", LargeBinary, nullable=False, comment="sealed: question and response"),
     Column("vector", LargeBinary, nullable=True, comment="sealed: int8 components"),
+    Column("receipt_id", String(40), nullable=True),
+    Column("embedding_statement", String(40), nullable=True, comment="its row of evidence"),
     # A live key is unique per tenant; quarantined rows keep theirs beside it.
     Index(
         "uq_entries_live_exact_key",
@@ -187,7 +191,7 @@ entry_tags = Table(
 feed = Table(
     "feed",
     metadata,
-    Column("seq", _sequence, primary_key=True, autoincrement=True),
+    Column("seq", sequence, primary_key=True, autoincrement=True),
     Column("tenant_id", String(40), nullable=False),
     Column("fingerprint", LargeBinary(32), nullable=True, comment="null: the whole tenant"),
     Column("operation", String(10), nullable=False, comment="add | remove | refresh | drop"),
@@ -238,7 +242,7 @@ usage = Table(
 audit_log = Table(
     "audit_log",
     metadata,
-    Column("seq", _sequence, primary_key=True, autoincrement=True),
+    Column("seq", sequence, primary_key=True, autoincrement=True),
     Column("at_ms", BigInteger, nullable=False),
     Column("actor", String(80), nullable=False),
     Column("tenant_id", String(40), nullable=True),

@@ -22,6 +22,7 @@ STORE = ROOT / "server" / "store"
 TENANT_TABLES = {name for name, table in metadata.tables.items() if "tenant_id" in table.c}
 #: What code outside the store may know of SQLAlchemy: the connection it hands on, and what can go wrong.
 OUTSIDE_MAY_IMPORT = {"sqlalchemy": {"Connection", "Engine"}, "sqlalchemy.exc": None}
+TABLES = {"server.store.tables", "server.store.log_tables"}
 STATEMENTS = {"select", "insert", "update", "delete"}
 RAW = {"text", "exec_driver_sql"}
 
@@ -42,7 +43,21 @@ PLATFORM_LEVEL = {
     ("data_keys", "list_wrapping_keys"): "which key-encryption keys are needed, by anybody",
     ("data_keys", "rewrap_data_keys"): "a key-encryption key wraps every tenant's data keys; written per tenant",
     ("lookups", "_add_up"): "an upsert, which binds the tenant itself",
+    ("log", "_APPEND"): "the outbox takes leaves of every tenant and of none; the writer names whose",
+    ("log", "_ASSIGN"): "one log over all tenants",
+    ("log", "_PUT_INTO_BATCH"): "names the tenant with the hit",
+    ("log", "LogRepository.load_unsequenced"): "one log over all tenants",
+    ("log", "LogRepository.count_unsequenced"): "one log over all tenants",
+    ("log", "LogRepository.head"): "the size of the one log",
+    ("log", "LogRepository.get_through_seq"): "the size of the one log",
+    ("log", "LogRepository.load_leaves"): "hashes of the one log, which anybody may read",
+    ("log", "LogRepository.load_sequenced"): "fsck holds every leaf against its body",
+    ("log", "LogRepository.get_leaf"): "one log over all tenants; numbers come from rows that are a tenant's",
+    ("log", "LogRepository.load_own"): "leaves that are nobody's",
+    ("log", "LogRepository.load_unbatched"): "the sequencer batches every tenant's hits, each tenant's apart",
 }
+#: Repositories that hold no tenant; each of their statements on a tenant's table stands in `PLATFORM_LEVEL`.
+PLATFORM_REPOSITORIES = {"PlatformRepository", "LogRepository"}
 
 
 def find_outside(source: str) -> list[str]:
@@ -61,8 +76,8 @@ def find_outside(source: str) -> list[str]:
 def _forbidden_names(node: ast.ImportFrom) -> list[str]:
     module = node.module or ""
     names = [alias.name for alias in node.names]
-    if module == "server.store.tables" or (module == "server.store" and "tables" in names):
-        return ["server.store.tables"]
+    if module in TABLES or (module == "server.store" and {"tables", "log_tables"} & set(names)):
+        return [module]
     if _top(module) != "sqlalchemy":
         return []
     allowed = OUTSIDE_MAY_IMPORT.get(module, set())
@@ -137,7 +152,7 @@ def _find_loose_repositories(source: str, module: str) -> list[str]:
         members = {member.name for member in node.body if isinstance(member, ast.FunctionDef)}
         if is_scoped and "__init__" in members:
             found.append(f"{module}.{node.name}: makes itself; leave that to TenantRepository")
-        if is_scoped or node.name == "PlatformRepository":
+        if is_scoped or node.name in PLATFORM_REPOSITORIES:
             continue
         scoped = [name for name in _names_in(node) if name.startswith("scoped_") or name in TENANT_TABLES]
         if scoped:
@@ -198,6 +213,7 @@ def test_the_store_reaches_a_tenants_table_only_with_a_tenant() -> None:
         "import sqlalchemy as sa",
         "def f():\n    from sqlalchemy import delete",
         "from server.store.tables import meta",
+        "from server.store.log_tables import hits",
         "from server.store import tables",
         "def f(connection):\n    connection.exec_driver_sql('SELECT 1')",
         "def f(connection):\n    connection.connection.driver_connection.execute('SELECT 1')",
