@@ -3,6 +3,7 @@
     Error                      root of every error the house raises on purpose
     └── EncodingError          bytes or a value that have no canonical form, or are not in it
     └── VerificationError      something authentic was expected and something else was found
+    └── ReplayUnavailable      a check cannot run on this machine, which says nothing about what it would find
 
 Other packages hang their own branches below `Error`; HTTP status codes live in `server.errors` alone.
 """
@@ -26,3 +27,7 @@ class VerificationError(Error):
         self.reason = reason
         self.expected = expected
         self.actual = actual
+
+
+class ReplayUnavailable(Error):
+    """A model cannot be run again here: a library, a device or a version is missing. Neither passed nor failed."""

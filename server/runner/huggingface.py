@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from crypto.replay.chat import PLAIN_TEMPLATE, decode_tokens, end_tokens, read_prompt
 from crypto.replay.float_sampler import SAMPLER, Sampler
+from crypto.replay.loading import load_folder
 from crypto.replay.pieces import IncrementalDecoder, StopScanner
 from server.ports import JsonObject, RandomSource
 from server.runner.engine import Engine, FinishReason, Generated, GenerationRequest, Piece, Turn
@@ -64,24 +65,12 @@ def load_huggingface_engine(
 
 def _read_folder(folder: Path, dtype: str) -> tuple[Any, Any]:
     import safetensors
-    import transformers
 
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, use_fast=True
-        )
-        model, found = transformers.AutoModelForCausalLM.from_pretrained(
-            folder,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            dtype=dtype,
-            output_loading_info=True,
-        )
+        tokenizer, model, missing = load_folder(folder, dtype)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, safetensors.SafetensorError) as error:
         raise ModelFolderError(f"{folder} is not a model that transformers can load: {_first_line(error)}") from error
-    # transformers draws weights that it does not find at random and goes on: a model that no manifest describes.
-    missing = sorted(map(str, [*found["missing_keys"], *found["mismatched_keys"]]))
+    # A model with weights drawn at random is one that no manifest describes.
     if missing:
         raise ModelFolderError(f"the weights in {folder} lack {len(missing)} tensors, the first being {missing[0]}")
     return tokenizer, model
