@@ -15,7 +15,7 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NoReturn, TypeAlias
 
 from .errors import EncodingError
@@ -127,11 +127,17 @@ def _refuse_uncanonical(value: object, depth: int) -> None:
 
 
 def _ordered(value: CanonicalValue) -> object:
+    if value is None or isinstance(value, str | int):
+        return value
     if isinstance(value, Mapping):
-        return {key: _ordered(value[key]) for key in sorted(value, key=_utf16)}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_ordered(item) for item in value]
-    return value
+        return {key: _ordered(value[key]) for key in _sorted_keys(value)}
+    return [_ordered(item) for item in value]
+
+
+def _sorted_keys(keys: Iterable[str]) -> list[str]:
+    """Sort *keys* by UTF-16 code units; among ASCII alone that is the order of code points, which costs a third."""
+    ordered = sorted(keys)
+    return ordered if all(map(str.isascii, ordered)) else sorted(ordered, key=_utf16)
 
 
 def _utf16(key: str) -> bytes:
