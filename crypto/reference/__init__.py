@@ -1,0 +1,1 @@
+"""A second verifier, slow and plain, written from the formats' page alone; it shares no module with the first."""
