@@ -7,9 +7,11 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import structlog
 import typer
 
 from crypto.errors import Error
@@ -17,6 +19,14 @@ from server.cli.context import JsonOption, say
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
+
+    from crypto.ed25519 import Signer
+    from server.clock import SystemClock, SystemRandom
+    from server.runner.answers import Answerer
+    from server.runner.embeddings import EmbedderLoader
+    from server.runner.engine import Engine
+    from server.runner.limits import RunnerLimits
+    from server.runner.statements import StatementMaker
 
 
 class RunnerUsageError(Error):
@@ -31,20 +41,27 @@ def runner(
     beside: Annotated[str | None, typer.Option(help="URL of an OpenAI-compatible server to stand beside.")] = None,
     beside_key: Annotated[str | None, typer.Option(help="Its key, as env:NAME or file:PATH.")] = None,
     token_file: Annotated[Path | None, typer.Option(help="File with the token that gateway and runner share.")] = None,
+    signing_key: Annotated[
+        Path | None, typer.Option(help="File with the key that statements are signed under; made if absent.")
+    ] = None,
+    embedder: Annotated[str, typer.Option(help="Recomputes vectors: default, a folder, or none.")] = "default",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8081,
     exit_with_parent: Annotated[bool, typer.Option(hidden=True, help="End when standard input ends.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Load a model and serve it to gateways, with its manifest, token ids and exact parameters."""
+    """Load a model and serve it to gateways, with its manifest, token ids, exact parameters and signed statements."""
     from server.runner.process import read_token_file, run_runner
+    from server.telemetry import configure_logging
 
     if token_file is None:
         raise RunnerUsageError("name the file with the shared token: --token-file PATH")
     if exit_with_parent:
         threading.Thread(target=_end_with_input, daemon=True).start()
+    configure_logging("json" if as_json else "console")
     token = read_token_file(token_file)
-    app = _build(demo=demo, model=model, name=name, device=device, beside=beside, beside_key=beside_key, token=token)
+    chosen = _Chosen(demo=demo, model=model, name=name, device=device, beside=beside, beside_key=beside_key)
+    app = _build(chosen, token=token, signing_key=signing_key, embedder=embedder)
 
     def announce(bound: int) -> None:
         if as_json:
@@ -55,46 +72,105 @@ def runner(
     run_runner(app, host=host, port=port, on_ready=announce)
 
 
-def _build(
-    *,
-    demo: bool,
-    model: Path | None,
-    name: str | None,
-    device: str,
-    beside: str | None,
-    beside_key: str | None,
-    token: str,
-) -> Starlette:
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What the flags say about the model; exactly one of *demo*, *model* and *beside* is given."""
+
+    demo: bool
+    model: Path | None
+    name: str | None
+    device: str
+    beside: str | None
+    beside_key: str | None
+
+    def check(self) -> None:
+        flags = (("--demo", self.demo), ("--model", self.model), ("--beside", self.beside))
+        if len([flag for flag, given in flags if given]) != 1:
+            raise RunnerUsageError("choose exactly one of --demo, --model FOLDER and --beside URL")
+
+
+def _build(chosen: _Chosen, *, token: str, signing_key: Path | None, embedder: str) -> Starlette:
     from server.clock import SystemClock, SystemRandom
-    from server.runner.app import create_app, create_runner_app
+    from server.runner.app import create_app, make_statement_makers
     from server.runner.limits import RunnerLimits
 
-    chosen = [flag for flag, given in (("--demo", demo), ("--model", model), ("--beside", beside)) if given]
-    if len(chosen) != 1:
-        raise RunnerUsageError("choose exactly one of --demo, --model FOLDER and --beside URL")
-    clock, random = SystemClock(), SystemRandom()
-    if demo:
+    chosen.check()
+    loaders = _embedder_loaders(embedder, chosen.device)
+    clock, random, limits = SystemClock(), SystemRandom(), RunnerLimits()
+    statements, embeddings = make_statement_makers(
+        _signer(signing_key, random), loaders, clock=clock, random_source=random, limits=limits
+    )
+    if chosen.beside is not None:
+        answerer = _beside(chosen, statements, clock, random)
+    else:
+        answerer = _engines(chosen, statements, limits, clock, random)
+    return create_app(answerer, token=token, limits=limits, embeddings=embeddings)
+
+
+def _signer(path: Path | None, random: SystemRandom) -> Signer | None:
+    from server.runner.signing_key import load_or_create_signing_key
+
+    log = structlog.get_logger()
+    if path is None:
+        log.warning("nothing_is_signed", reason="the runner was started without --signing-key")
+        return None
+    signer = load_or_create_signing_key(path, random)
+    log.info("signing_key_loaded", key_id=signer.key_id)
+    return signer
+
+
+def _embedder_loaders(embedder: str, device: str) -> list[EmbedderLoader]:
+    """Return loaders for the embedder as it runs on a CPU and, where the model has a GPU, as it runs there.
+
+    Its digest says which of the two it is, and the gateway may run either.
+    """
+    from server.embedding.select import Device, EmbedderChoice, load_embedder
+
+    def loader_on(place: Device) -> EmbedderLoader:
+        if embedder == "default":
+            return lambda: load_embedder(EmbedderChoice(device=place))
+        return lambda: load_embedder(EmbedderChoice(kind="folder", folder=Path(embedder), device=place))
+
+    if embedder == "none":
+        return []
+    if embedder != "default" and not Path(embedder).is_dir():
+        raise RunnerUsageError(f"--embedder is default, none or a folder, and {embedder!r} is no folder")
+    places: tuple[Device, ...] = ("cpu", "cuda") if device.startswith("cuda") else ("cpu",)
+    return [loader_on(place) for place in places]
+
+
+def _engines(
+    chosen: _Chosen, statements: StatementMaker | None, limits: RunnerLimits, clock: SystemClock, random: SystemRandom
+) -> Answerer:
+    from server.runner.answers import EngineAnswerer
+
+    engine: Engine
+    if chosen.model is None:
         from server.runner.demo.engine import load_demo_engine
 
-        return create_runner_app([load_demo_engine()], token=token, clock=clock, random_source=random)
-    if model is not None:
+        engine = load_demo_engine()
+    else:
         from server.runner.huggingface import load_huggingface_engine
 
-        engine = load_huggingface_engine(model, device=device, name=name or model.name, random_source=random)
-        return create_runner_app([engine], token=token, clock=clock, random_source=random)
+        name = chosen.name or chosen.model.name
+        engine = load_huggingface_engine(chosen.model, device=chosen.device, name=name, random_source=random)
+    return EngineAnswerer([engine], limits=limits, clock=clock, random_source=random, statements=statements)
+
+
+def _beside(chosen: _Chosen, statements: StatementMaker | None, clock: SystemClock, random: SystemRandom) -> Answerer:
     from server.runner.beside import BesideAnswerer
     from server.upstream.directory import read_key
     from server.upstream.openai import OpenAIUpstream
 
     upstream = OpenAIUpstream(
-        name or "beside",
-        beside or "",
-        read_key(beside_key),
+        chosen.name or "beside",
+        chosen.beside or "",
+        read_key(chosen.beside_key),
         clock=clock,
         random_source=random,
         allow_private=True,
     )
-    return create_app(BesideAnswerer(upstream), token=token, limits=RunnerLimits())
+    return BesideAnswerer(upstream, statements=statements)
 
 
 def _end_with_input() -> None:

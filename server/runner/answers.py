@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from server.ports import Clock, JsonObject, RandomSource, UpstreamModel
@@ -12,11 +13,18 @@ from server.runner.errors import GenerationFailed, ModelUnknown, RunnerConfigura
 from server.runner.limits import RunnerLimits
 from server.runner.protocol import PROVENANCE_FIELD, provenance_object
 from server.runner.requests import ChatRequest, read_chat_request
+from server.runner.statement_requests import StatementRequest, take_statement_request
+from server.runner.statements import Answered, StatementMaker
 from server.runner.worker import EngineWorker
 
 
 class Answerer(Protocol):
     """What stands behind the runner's HTTP: loaded engines, or another server."""
+
+    @property
+    def signing_key(self) -> str | None:
+        """The public key, in hexadecimal, that statements are signed under; None where nothing is signed."""
+        ...
 
     async def list_models(self) -> tuple[UpstreamModel, ...]:
         """Return the models that can be asked for now."""
@@ -35,11 +43,27 @@ class Answerer(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One request on its way: what was asked of whom, and what of it is to be signed."""
+
+    request: ChatRequest
+    worker: EngineWorker
+    messages: Any
+    asked: StatementRequest | None
+
+
 class EngineAnswerer:
-    """Answers from engines loaded in this process, by name."""
+    """Answers from engines loaded in this process, by name; signs what it is asked to where *statements* is given."""
 
     def __init__(
-        self, engines: Sequence[Engine], *, limits: RunnerLimits, clock: Clock, random_source: RandomSource
+        self,
+        engines: Sequence[Engine],
+        *,
+        limits: RunnerLimits,
+        clock: Clock,
+        random_source: RandomSource,
+        statements: StatementMaker | None = None,
     ) -> None:
         workers = {engine.name: EngineWorker(engine, limits) for engine in engines}
         if not workers or len(workers) != len(engines):
@@ -48,6 +72,12 @@ class EngineAnswerer:
         self._limits = limits
         self._clock = clock
         self._random_source = random_source
+        self._statements = statements
+
+    @property
+    def signing_key(self) -> str | None:
+        """The public key of the statements in hexadecimal, None where nothing is signed."""
+        return None if self._statements is None else self._statements.signing_key
 
     async def list_models(self) -> tuple[UpstreamModel, ...]:
         """Return the loaded models in the order they were given."""
@@ -55,34 +85,36 @@ class EngineAnswerer:
 
     async def complete(self, body: JsonObject) -> JsonObject:
         """Generate a whole answer; raises the errors of `server.runner.errors`."""
-        request, worker = self._read(body)
+        job = self._read(body)
         texts: list[str] = []
-        async with aclosing(worker.generate(request.generation)) as items:
+        async with aclosing(job.worker.generate(job.request.generation)) as items:
             async for item in items:
                 if isinstance(item, Generated):
                     _check_pieces(texts, item)
-                    return self._completion(request, worker.model, item)
+                    return self._completion(job, item)
                 texts.append(item.text)
         raise GenerationFailed("the engine ended without a finished answer")
 
     async def stream(self, body: JsonObject) -> AsyncIterator[JsonObject]:
         """Generate an answer chunk by chunk; raises before the first chunk for everything wrong with the request."""
-        request, worker = self._read(body)
-        head = self._head(request, worker.model, "chat.completion.chunk")
-        if request.include_usage:
+        job = self._read(body)
+        head = self._head(job, "chat.completion.chunk")
+        if job.request.include_usage:
             head["usage"] = None
         texts: list[str] = []
-        async with aclosing(worker.generate(request.generation)) as items:
+        async with aclosing(job.worker.generate(job.request.generation)) as items:
             async for item in items:
                 if not texts and isinstance(item, Piece):
-                    yield head | {"choices": [_choice({"role": "assistant", "content": "", "refusal": None})]}
+                    yield head | {"choices": [_delta_choice({"role": "assistant", "content": "", "refusal": None})]}
                 if isinstance(item, Piece):
                     texts.append(item.text)
                     if item.text:
-                        yield head | {"choices": [_choice({"content": item.text})]}
+                        yield head | {"choices": [_delta_choice({"content": item.text})]}
                     continue
                 _check_pieces(texts, item)
-                for chunk in _last_chunks(head, item, worker.model, request.include_usage, begun=bool(texts)):
+                chunks = _last_chunks(head, item, job.request.include_usage, begun=bool(texts))
+                chunks[-1][PROVENANCE_FIELD] = self._provenance(job, item)
+                for chunk in chunks:
                     yield chunk
 
     async def close(self) -> None:
@@ -90,64 +122,77 @@ class EngineAnswerer:
         for worker in self._workers.values():
             await worker.close()
 
-    def _read(self, body: JsonObject) -> tuple[ChatRequest, EngineWorker]:
+    def _read(self, body: JsonObject) -> _Job:
+        asked, body = take_statement_request(body)
         request = read_chat_request(body, self._limits)
         worker = self._workers.get(request.model)
         if worker is None:
             raise ModelUnknown(f"no model {request.model[:64]!r} is loaded here; GET /v1/models lists those that are")
-        return request, worker
+        return _Job(request, worker, body["messages"], asked)
 
-    def _head(self, request: ChatRequest, model: UpstreamModel, kind: str) -> JsonObject:
+    def _head(self, job: _Job, kind: str) -> JsonObject:
         return {
             "id": "chatcmpl-" + self._random_source.token_bytes(16).hex(),
             "object": kind,
             "created": self._clock.now_ms() // 1000,
-            "model": request.model,
-            "system_fingerprint": "fp_" + model.model_version.removeprefix("sha256:")[:16],
+            "model": job.request.model,
+            "system_fingerprint": "fp_" + job.worker.model.model_version.removeprefix("sha256:")[:16],
         }
 
-    def _completion(self, request: ChatRequest, model: UpstreamModel, generated: Generated) -> JsonObject:
-        choice = {
-            "index": 0,
-            "message": {"role": "assistant", "content": generated.text, "refusal": None},
-            "logprobs": None,
-            "finish_reason": generated.finish_reason,
-        }
-        head = self._head(request, model, "chat.completion")
-        return head | {
-            "choices": [choice],
+    def _completion(self, job: _Job, generated: Generated) -> JsonObject:
+        return self._head(job, "chat.completion") | {
+            "choices": [_whole_choice(generated)],
             "usage": _usage(generated),
-            PROVENANCE_FIELD: _provenance(model, generated),
+            PROVENANCE_FIELD: self._provenance(job, generated),
         }
 
+    def _provenance(self, job: _Job, generated: Generated) -> JsonObject:
+        signed = None
+        if job.asked is not None and self._statements is not None:
+            answered = Answered(
+                model=job.worker.model,
+                messages=job.messages,
+                choices=[_whole_choice(generated)],
+                parameters=generated.parameters,
+                prompt_token_ids=generated.prompt_token_ids,
+                output_token_ids=generated.output_token_ids,
+            )
+            signed = self._statements.sign(job.asked, answered)
+        return provenance_object(
+            job.worker.model.model_version,
+            prompt_token_ids=generated.prompt_token_ids,
+            output_token_ids=generated.output_token_ids,
+            parameters=generated.parameters,
+            statement=None if signed is None else signed.statement,
+            openings=None if signed is None else signed.openings,
+        )
 
-def _last_chunks(
-    head: JsonObject, generated: Generated, model: UpstreamModel, include_usage: bool, *, begun: bool
-) -> list[JsonObject]:
+
+def _whole_choice(generated: Generated) -> JsonObject:
+    """Return the choice of a whole answer; the chunks of a stream make up the same one."""
+    return {
+        "index": 0,
+        "message": {"role": "assistant", "content": generated.text, "refusal": None},
+        "logprobs": None,
+        "finish_reason": generated.finish_reason,
+    }
+
+
+def _last_chunks(head: JsonObject, generated: Generated, include_usage: bool, *, begun: bool) -> list[JsonObject]:
     delta: JsonObject = {} if begun else {"role": "assistant", "content": "", "refusal": None}
-    chunks = [head | {"choices": [_choice(delta, generated.finish_reason)]}]
+    chunks = [head | {"choices": [_delta_choice(delta, generated.finish_reason)]}]
     if include_usage:
         chunks.append(head | {"choices": [], "usage": _usage(generated)})
-    chunks[-1][PROVENANCE_FIELD] = _provenance(model, generated)
     return chunks
 
 
-def _choice(delta: JsonObject, finish_reason: str | None = None) -> JsonObject:
+def _delta_choice(delta: JsonObject, finish_reason: str | None = None) -> JsonObject:
     return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
 
 
 def _usage(generated: Generated) -> JsonObject:
     prompt, completion = len(generated.prompt_token_ids), len(generated.output_token_ids)
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
-
-
-def _provenance(model: UpstreamModel, generated: Generated) -> dict[str, Any]:
-    return provenance_object(
-        model.model_version,
-        prompt_token_ids=generated.prompt_token_ids,
-        output_token_ids=generated.output_token_ids,
-        parameters=generated.parameters,
-    )
 
 
 def _check_pieces(texts: Sequence[str], generated: Generated) -> None:

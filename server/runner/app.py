@@ -19,21 +19,33 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from crypto.canonical import parse_json
+from crypto.ed25519 import Signer
 from crypto.errors import EncodingError, Error
+from server.embedding.errors import TextError
 from server.ports import Clock, JsonObject, RandomSource
 from server.runner.answers import Answerer, EngineAnswerer
+from server.runner.embeddings import EmbedderLoader, EmbeddingStatementMaker
 from server.runner.engine import Engine
-from server.runner.errors import GenerationFailed, ModelUnknown, RequestInvalid, RunnerBusy, RunnerConfigurationError
+from server.runner.errors import (
+    EmbeddingNotSigned,
+    GenerationFailed,
+    ModelUnknown,
+    RequestInvalid,
+    RunnerBusy,
+    RunnerConfigurationError,
+)
 from server.runner.events import EventStream
 from server.runner.limits import RunnerLimits
 from server.runner.protocol import (
     COMPLETIONS_PATH,
+    EMBEDDING_STATEMENTS_PATH,
     HEALTH_PATH,
     MANIFESTS_PATH,
     MODELS_PATH,
     manifests_object,
     models_object,
 )
+from server.runner.statements import StatementMaker
 from server.upstream.errors import CircuitOpen, UpstreamError, UpstreamRejected, UpstreamTimeout
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
@@ -45,6 +57,8 @@ _STATUSES: Final[tuple[tuple[type[Error], int, str], ...]] = (
     (EncodingError, 400, "invalid_request_error"),
     (RequestInvalid, 400, "invalid_request_error"),
     (ModelUnknown, 404, "invalid_request_error"),
+    (EmbeddingNotSigned, 409, "invalid_request_error"),
+    (TextError, 400, "invalid_request_error"),
     (RunnerBusy, 503, "overloaded_error"),
     (CircuitOpen, 503, "overloaded_error"),
     (UpstreamTimeout, 504, "upstream_error"),
@@ -62,28 +76,57 @@ def create_runner_app(
     clock: Clock,
     random_source: RandomSource,
     limits: RunnerLimits | None = None,
+    signer: Signer | None = None,
+    embedder_loaders: Sequence[EmbedderLoader] = (),
 ) -> Starlette:
     """Return the app that answers from *engines*, which it does not load or unload.
 
+    It signs with *signer*, if there is one, and recomputes vectors with what *embedder_loaders* give when first asked.
     Raises `RunnerConfigurationError` for a short *token*, no engine or two of one name, and `EncodingError` for an
     engine whose manifest is not one.
     """
     limits = limits or RunnerLimits()
-    answerer = EngineAnswerer(engines, limits=limits, clock=clock, random_source=random_source)
-    return create_app(answerer, token=token, limits=limits)
+    statements, embeddings = make_statement_makers(
+        signer, embedder_loaders, clock=clock, random_source=random_source, limits=limits
+    )
+    answerer = EngineAnswerer(engines, limits=limits, clock=clock, random_source=random_source, statements=statements)
+    return create_app(answerer, token=token, limits=limits, embeddings=embeddings)
 
 
-def create_app(answerer: Answerer, *, token: str, limits: RunnerLimits) -> Starlette:
+def make_statement_makers(
+    signer: Signer | None,
+    embedder_loaders: Sequence[EmbedderLoader],
+    *,
+    clock: Clock,
+    random_source: RandomSource,
+    limits: RunnerLimits,
+) -> tuple[StatementMaker | None, EmbeddingStatementMaker | None]:
+    """Return what signs answers and what signs vectors under *signer*'s key; each None where it cannot."""
+    if signer is None:
+        return None, None
+    statements = StatementMaker(signer, clock=clock, random_source=random_source)
+    if not embedder_loaders:
+        return statements, None
+    embeddings = EmbeddingStatementMaker(
+        signer, embedder_loaders, clock=clock, random_source=random_source, limits=limits
+    )
+    return statements, embeddings
+
+
+def create_app(
+    answerer: Answerer, *, token: str, limits: RunnerLimits, embeddings: EmbeddingStatementMaker | None = None
+) -> Starlette:
     """Return the app in front of *answerer*; every path but the health check needs `Authorization: Bearer token`."""
     if len(token) < TOKEN_LENGTH_MIN:
         raise RunnerConfigurationError(f"the runner's token is shorter than {TOKEN_LENGTH_MIN} characters")
     guard = _Guard(token)
-    endpoints = _Endpoints(answerer, limits)
+    endpoints = _Endpoints(answerer, limits, embeddings)
     routes = [
         Route(HEALTH_PATH, _health, methods=["GET"]),
         Route(MODELS_PATH, guard(endpoints.models), methods=["GET"]),
         Route(MANIFESTS_PATH, guard(endpoints.manifests), methods=["GET"]),
         Route(COMPLETIONS_PATH, guard(endpoints.complete), methods=["POST"]),
+        Route(EMBEDDING_STATEMENTS_PATH, guard(endpoints.sign_embedding), methods=["POST"]),
     ]
 
     @asynccontextmanager
@@ -92,6 +135,8 @@ def create_app(answerer: Answerer, *, token: str, limits: RunnerLimits) -> Starl
             yield
         finally:
             await answerer.close()
+            if embeddings is not None:
+                await embeddings.close()
 
     return Starlette(routes=routes, lifespan=lifespan)
 
@@ -122,21 +167,30 @@ class _Guard:
 
 
 class _Endpoints:
-    def __init__(self, answerer: Answerer, limits: RunnerLimits) -> None:
+    def __init__(self, answerer: Answerer, limits: RunnerLimits, embeddings: EmbeddingStatementMaker | None) -> None:
         self._answerer = answerer
         self._limits = limits
+        self._embeddings = embeddings
 
     async def models(self, _: Request) -> Response:
         return _json(models_object(await self._answerer.list_models()))
 
     async def manifests(self, _: Request) -> Response:
-        return _json(manifests_object(await self._answerer.list_models()))
+        models = await self._answerer.list_models()
+        return _json(manifests_object(models, signing_key=self._answerer.signing_key))
 
     async def complete(self, request: Request) -> Response:
         body = await _read_body(request, self._limits)
         if body.get("stream") is True:
             return await self._stream(body)
         answer = await _unless_disconnected(request, self._answerer.complete(body))
+        return Response(status_code=499) if answer is None else _json(answer)
+
+    async def sign_embedding(self, request: Request) -> Response:
+        body = await _read_body(request, self._limits)
+        if self._embeddings is None:
+            raise EmbeddingNotSigned("this runner has no signing key or no embedder; see --signing-key and --embedder")
+        answer = await _unless_disconnected(request, self._embeddings.sign(body))
         return Response(status_code=499) if answer is None else _json(answer)
 
     async def _stream(self, body: JsonObject) -> Response:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
@@ -14,6 +15,8 @@ from crypto.manifest import declared_model_version
 from server.ports import Chunk, Completion, JsonObject, Upstream, UpstreamModel
 from server.runner.errors import RequestInvalid
 from server.runner.protocol import PROVENANCE_FIELD, provenance_object
+from server.runner.statement_requests import StatementRequest, take_statement_request
+from server.runner.statements import Answered, StatementMaker
 
 #: The fields that shape an answer; what the other server made of them, it alone knows.
 _PARAMETERS: Final = ("temperature", "top_p", "seed", "n", "max_tokens", "max_completion_tokens", "stop")
@@ -28,11 +31,27 @@ class BesideUpstream(Upstream, Protocol):
         ...
 
 
-class BesideAnswerer:
-    """Answers with what *upstream* says, adding a provenance of grade `declared`."""
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One request on its way: the body to forward, what is declared of its model, and what of it is to be signed."""
 
-    def __init__(self, upstream: BesideUpstream) -> None:
+    body: JsonObject
+    model: UpstreamModel
+    parameters: JsonObject
+    asked: StatementRequest | None
+
+
+class BesideAnswerer:
+    """Answers with what *upstream* says, adding a provenance of grade `declared`, signed where *statements* is given."""
+
+    def __init__(self, upstream: BesideUpstream, *, statements: StatementMaker | None = None) -> None:
         self._upstream = upstream
+        self._statements = statements
+
+    @property
+    def signing_key(self) -> str | None:
+        """The public key of the statements in hexadecimal, None where nothing is signed."""
+        return None if self._statements is None else self._statements.signing_key
 
     async def list_models(self) -> tuple[UpstreamModel, ...]:
         """Return what the other server lists, without manifests."""
@@ -40,35 +59,59 @@ class BesideAnswerer:
 
     async def complete(self, body: JsonObject) -> JsonObject:
         """Forward *body*; raises `server.upstream.errors.UpstreamError` for what the other server does."""
-        provenance = self._provenance(body)
-        completion = await self._upstream.complete(body, tenant_salt=_salt(body))
-        return completion.response | {PROVENANCE_FIELD: provenance}
+        job = self._read(body)
+        completion = await self._upstream.complete(job.body, tenant_salt=_salt(job.body))
+        return completion.response | {PROVENANCE_FIELD: self._provenance(job, completion.response)}
 
     async def stream(self, body: JsonObject) -> AsyncGenerator[JsonObject, None]:
         """Forward *body* as a stream; the last chunk is held until the whole is known to be whole."""
-        provenance = self._provenance(body)
+        job = self._read(body)
         held: Chunk | None = None
-        async with aclosing(_closing(self._upstream, body)) as items:
+        whole: Completion | None = None
+        async with aclosing(_closing(self._upstream, job.body)) as items:
             async for item in items:
                 if isinstance(item, Completion):
+                    whole = item
                     continue
                 if held is not None:
                     yield held.event
                 held = item
-        if held is not None:
-            yield held.event | {PROVENANCE_FIELD: provenance}
+        if held is not None and whole is not None:
+            yield held.event | {PROVENANCE_FIELD: self._provenance(job, whole.response)}
 
     async def close(self) -> None:
         """Release the connections to the other server."""
         await self._upstream.close()
 
-    def _provenance(self, body: JsonObject) -> JsonObject:
+    def _read(self, body: JsonObject) -> _Job:
+        asked, body = take_statement_request(body)
         model = body.get("model")
         if not isinstance(model, str) or not model:
             raise RequestInvalid("model is missing; GET /v1/models lists the names", param="model")
         parameters = {name: _exact(body[name]) for name in _PARAMETERS if body.get(name) is not None}
         version = declared_model_version(self._upstream.name, self._upstream.base_url, model)
-        return provenance_object(version, prompt_token_ids=None, output_token_ids=None, parameters=parameters)
+        return _Job(body, UpstreamModel(model, version, None), parameters, asked)
+
+    def _provenance(self, job: _Job, response: JsonObject) -> JsonObject:
+        signed = None
+        if job.asked is not None and self._statements is not None:
+            answered = Answered(
+                model=job.model,
+                messages=job.body.get("messages"),
+                choices=response["choices"],
+                parameters=job.parameters,
+                prompt_token_ids=None,
+                output_token_ids=None,
+            )
+            signed = self._statements.sign(job.asked, answered)
+        return provenance_object(
+            job.model.model_version,
+            prompt_token_ids=None,
+            output_token_ids=None,
+            parameters=job.parameters,
+            statement=None if signed is None else signed.statement,
+            openings=None if signed is None else signed.openings,
+        )
 
 
 async def _closing(upstream: Upstream, body: JsonObject) -> AsyncGenerator[Chunk | Completion, None]:

@@ -6,6 +6,7 @@
         │   └── RequestTooLong      prompt and answer do not fit the model's window
         ├── ModelUnknown            no engine of that name is loaded here
         ├── RunnerBusy              queue full or waited too long; *retry_after_s* says when to come back
+        ├── EmbeddingNotSigned      no statement about this vector: it, or its embedder, is not this runner's
         ├── GenerationFailed        the engine broke its contract or crashed while answering
         ├── ModelFolderError        the model folder is missing, unsafe or of a kind that is not loaded
         └── RunnerConfigurationError  token file, address or engines cannot be used as given
@@ -52,6 +53,10 @@ class RunnerBusy(RunnerError):
     def __init__(self, message: str, *, retry_after_s: int) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class EmbeddingNotSigned(RunnerError):
+    """The runner signs nothing about this vector: its own differs, its embedder does, or it has no key or embedder."""
 
 
 class GenerationFailed(RunnerError):

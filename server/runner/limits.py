@@ -18,3 +18,4 @@ class RunnerLimits:
     queue_wait_s: float = 30.0
     answer_timeout_s: float = 600.0
     body_timeout_s: float = 15.0
+    embeddings_max: int = 16
