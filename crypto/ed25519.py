@@ -27,7 +27,7 @@ _L: Final = 2**252 + 27742317777372353535851937790883648493
 _D: Final = 37095705934669439343138083508754565189542113879843219016388785533085940283555
 _Y_BITS: Final = 2**255 - 1
 #: y of a point of order 8; the other one is its negative. `tests/unit/crypto/test_ed25519.py` computes it anew.
-_Y_OF_ORDER_8: Final = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD83D3D706A17C7
+_Y_OF_ORDER_8: Final = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
 #: y of all eight points whose order divides 8: orders 1, 2, 4 and 8. The sign of x is left out, so this also covers the
 #: two encodings of x = 0 with the sign set, which RFC 8032 §5.1.3 does not decode.
 _SMALL_ORDER_YS: Final = frozenset({1, _P - 1, 0, _Y_OF_ORDER_8, _P - _Y_OF_ORDER_8})
