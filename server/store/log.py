@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, func, insert, literal_column, select, update
+from sqlalchemy import BigInteger, Connection, bindparam, func, insert, literal_column, select, update
 
 from server.store.errors import LeaseLost, NotFound, StoreError
 from server.store.log_records import CheckpointRow, Lease, StoredLeaf, UnbatchedHit
@@ -32,11 +32,17 @@ _APPEND: Final = Prepared(
     )
     .returning(log_leaves.c.seq)
 )
-_ASSIGN: Final = Prepared(
-    update(log_leaves)
-    .where(log_leaves.c.seq == bindparam("of_seq"), _IS_UNSEQUENCED)
-    .values(leaf_index=bindparam("to_index"))
+_NEXT: Final = (
+    select(
+        log_leaves.c.seq,
+        (func.row_number().over(order_by=log_leaves.c.seq) - 1 + bindparam("head", type_=BigInteger)).label("place"),
+    )
+    .where(_IS_UNSEQUENCED)
+    .order_by(log_leaves.c.seq)
+    .limit(bindparam("at_most"))
+    .subquery("next")
 )
+_ASSIGN: Final = update(log_leaves).where(log_leaves.c.seq == _NEXT.c.seq).values(leaf_index=_NEXT.c.place)
 _PUT_INTO_BATCH: Final = Prepared(
     update(hits)
     .where(hits.c.tenant_id == bindparam("of_tenant"), hits.c.id == bindparam("of_hit"), hits.c.batch_seq.is_(None))
@@ -68,25 +74,19 @@ class LogRepository:
         row = self._connection.execute(select(func.count(), func.min(log_leaves.c.at_ms)).where(_IS_UNSEQUENCED)).one()
         return int(row[0]), None if row[1] is None else int(row[1])
 
-    def assign(self, token: int, indexes: Sequence[tuple[int, int]]) -> None:
-        """Give leaves their indexes: (seq, index) in order, from the head on; all of them or none.
+    def assign(self, token: int, *, limit: int) -> int:
+        """Give the next leaves, at most *limit*, their indexes from the head on; return how many those were.
 
-        Raises `LeaseLost` for an old *token*, `StoreError` where the head is another or a leaf has its index already.
+        Raises `LeaseLost` for an old *token*, and `StoreError` where a leaf would come behind one that was written later.
         """
         self.require_lease(token)
         head = self.head()
-        if [index for _seq, index in indexes] != list(range(head, head + len(indexes))):
-            raise StoreError(f"the log's head is {head}, and leaves were to be put elsewhere")
-        last = self.get_through_seq(head)
-        for seq, index in indexes:
-            if seq <= last:
-                raise StoreError(f"leaf number {seq} would come behind number {last}")
-            last = seq
-            cursor = _ASSIGN.run(self._connection, {"of_seq": seq, "to_index": index})
-            changed = cursor.rowcount
-            cursor.close()
-            if changed != 1:
-                raise StoreError(f"leaf number {seq} is not there or has its index already")
+        first = self._connection.execute(select(func.min(log_leaves.c.seq)).where(_IS_UNSEQUENCED)).scalar_one()
+        if first is None:
+            return 0
+        if first <= self.get_through_seq(head):
+            raise StoreError(f"leaf number {first} has no index, but later ones have")
+        return int(self._connection.execute(_ASSIGN, {"head": head, "at_most": limit}).rowcount)
 
     def head(self) -> int:
         """Return how many leaves have an index: the size of the tree."""
@@ -153,13 +153,14 @@ class LogRepository:
     def put_into_batch(self, token: int, tenant: TenantId, batch_seq: int, in_order: Sequence[str]) -> None:
         """Note which batch the hits *in_order* are in; raises `LeaseLost`, and `StoreError` where one has a batch."""
         self.require_lease(token)
-        for position, hit in enumerate(in_order):
-            values = {"of_tenant": tenant, "of_hit": hit, "to_batch": batch_seq, "to_position": position}
-            cursor = _PUT_INTO_BATCH.run(self._connection, values)
-            changed = cursor.rowcount
-            cursor.close()
-            if changed != 1:
-                raise StoreError("a hit is not there or has its batch already")
+        rows = [
+            {"of_tenant": tenant, "of_hit": hit, "to_batch": batch_seq, "to_position": position}
+            for position, hit in enumerate(in_order)
+        ]
+        _PUT_INTO_BATCH.run_many(self._connection, rows)
+        counted = select(func.count()).where(hits.c.batch_seq == batch_seq)
+        if self._connection.execute(counted).scalar_one() != len(rows):
+            raise StoreError("a hit is not there any more or has its batch already")
 
     def add_checkpoint(self, token: int, row: CheckpointRow) -> None:
         """Store a checkpoint; raises `LeaseLost`, and `StoreError` where a larger or a different one is there."""
@@ -201,6 +202,19 @@ class LogRepository:
             .limit(min(limit, PAGE_MAX))
         )
         return [_checkpoint(row) for row in self._connection.execute(statement)]
+
+    def sample_checkpoints(self, *, below_size: int, count: int) -> list[CheckpointRow]:
+        """Return at most *count* checkpoints over fewer than *below_size* leaves, spread over them, smallest first."""
+        sizes = self._connection.execute(
+            select(log_checkpoints.c.size)
+            .where(log_checkpoints.c.size < below_size)
+            .order_by(log_checkpoints.c.size.desc())
+            .limit(PAGE_MAX)
+        ).scalars()
+        found = sorted(sizes)
+        chosen = {found[place * len(found) // count] for place in range(count)} if found else set()
+        statement = select(*_CHECKPOINT).where(log_checkpoints.c.size.in_(sorted(chosen)))
+        return [_checkpoint(row) for row in self._connection.execute(statement.order_by(log_checkpoints.c.size))]
 
     def take_lease(self, holder: str, *, now_ms: int, lasts_ms: int) -> Lease | None:
         """Take the lease if nobody holds it; None while somebody else does. A new holder gets a new token."""

@@ -107,6 +107,14 @@ class HitRepository(TenantRepository):
         statement = _between(_HIT, hits.c.at_ms, hits.c.id, since_ms, until_ms, after)
         return [_hit(row) for row in self._run(statement.limit(min(limit, PAGE_MAX)))]
 
+    def last_unlogged_ms(self, *, through_seq: int, before_ms: int) -> int | None:
+        """Return when the last hit until *before_ms* was answered whose batch is not among the leaves to *through_seq*."""
+        statement = scoped_select(hits, func.max(hits.c.at_ms)).where(
+            hits.c.at_ms <= before_ms, or_(hits.c.batch_seq.is_(None), hits.c.batch_seq > through_seq)
+        )
+        found = self._run(statement).scalar_one()
+        return None if found is None else int(found)
+
     def count(self) -> int:
         """Count this tenant's hits."""
         return int(self._run(scoped_select(hits, func.count()).select_from(hits)).scalar_one())
@@ -126,10 +134,12 @@ class TenantLeafRepository(TenantRepository):
         )
         return [read_leaf(row) for row in self._run(statement)]
 
-    def erase_bodies(self) -> int:
-        """Forget the bodies of this tenant's leaves; the leaves stay, so the tree does. Return how many those were."""
-        statement = scoped_update(log_leaves).where(log_leaves.c.body.is_not(None)).values(body=None)
-        return int(self._run(statement).rowcount)
+    def erase(self) -> int:
+        """Forget whose these leaves are and what stood behind them; the leaves stay, so the tree does. Return how many.
+
+        Runs last: afterwards no row says that they were this tenant's.
+        """
+        return int(self._run(scoped_update(log_leaves).values(body=None, tenant_id=None)).rowcount)
 
 
 class EvidenceRepository(TenantRepository):

@@ -1,0 +1,1 @@
+"""The log: from the outbox to signed, witnessed checkpoints over tiles on disk."""
