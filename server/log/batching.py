@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from crypto.bodies import HitBatch
 from crypto.hit import parse_hit_record
 from crypto.merkle import MemoryTree, leaf_hash
-from server.log.appending import append_body
+from server.log.bodies import append_body
 from server.ports import RandomSource
 from server.store.log import LogRepository
 from server.store.log_records import UnbatchedHit

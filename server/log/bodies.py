@@ -1,4 +1,4 @@
-"""Put leaves into the outbox, in the transaction of what they speak of."""
+"""Put bodies and envelopes into the outbox as leaves, in the transaction of what they speak of."""
 
 from __future__ import annotations
 
