@@ -115,7 +115,12 @@ def test_models_and_manifests_are_listed() -> None:
     assert listed["models"][0] == {"name": "echo", "model_version": model_version(MANIFEST), "manifest": MANIFEST}
 
 
-PATHS = [("GET", "/v1/models"), ("GET", "/runner/v1/manifests"), ("POST", "/v1/chat/completions")]
+PATHS = [
+    ("GET", "/v1/models"),
+    ("GET", "/runner/v1/manifests"),
+    ("POST", "/v1/chat/completions"),
+    ("POST", "/runner/v1/embedding-statements"),
+]
 WRONG = ["", "Bearer", "Bearer ", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", TOKEN, "Bearer \xff"]
 
 

@@ -85,6 +85,17 @@ def test_fields_appended_later_are_ignored() -> None:
     assert complete(SAID | {"proof": "later"}).provenance == PROVENANCE
 
 
+STATEMENT: dict[str, Any] = {"payload": "e30=", "payloadType": "x", "signatures": [{"keyid": "k", "sig": "s"}]}
+OPENINGS: dict[str, Any] = {"output": "ab" * 32, "prompt": "cd" * 32, "output_tokens": None, "prompt_tokens": "ef" * 32}
+SIGNED: dict[str, Any] = SAID | {"statement": STATEMENT, "openings": OPENINGS}
+
+
+def test_a_statement_and_its_openings_stand_in_the_provenance_as_they_came() -> None:
+    expected = Provenance(VERSION, (1, 2), (3,), {"temperature": "0"}, STATEMENT, OPENINGS)
+    assert complete(SIGNED).provenance == expected
+    assert stream(None, SIGNED)[-1].provenance == expected
+
+
 def test_the_last_chunk_of_a_stream_brings_the_provenance() -> None:
     *chunks, last = stream(None, SAID)
     assert all(isinstance(chunk, Chunk) and "hitproof_runner" not in chunk.event for chunk in chunks)
@@ -111,6 +122,17 @@ UNTRUE: dict[str, Any] = {
     "token id as float": SAID | {"output_token_ids": [1.0]},
     "negative token id": SAID | {"output_token_ids": [-1]},
     "huge token id": SAID | {"output_token_ids": [2**31]},
+    "statement without openings": SIGNED | {"openings": None},
+    "openings without statement": SIGNED | {"statement": None},
+    "statement as text": SIGNED | {"statement": "e30="},
+    "statement of another form": SIGNED | {"statement": STATEMENT | {"extra": 1}},
+    "signatures as object": SIGNED | {"statement": STATEMENT | {"signatures": {}}},
+    "a statement above 512 KiB": SIGNED | {"statement": STATEMENT | {"payload": "A" * 2**19}},
+    "openings as list": SIGNED | {"openings": []},
+    "no opening of the prompt": SIGNED | {"openings": {"output": "ab" * 32}},
+    "an unknown opening": SIGNED | {"openings": OPENINGS | {"vector": "ab" * 32}},
+    "a short salt": SIGNED | {"openings": OPENINGS | {"output": "ab" * 31}},
+    "a salt in upper case": SIGNED | {"openings": OPENINGS | {"prompt_tokens": "EF" * 32}},
 }
 
 
@@ -135,6 +157,16 @@ def test_models_are_listed_with_their_manifests() -> None:
     assert (model.name, model.model_version, model.manifest) == ("echo", VERSION, MANIFEST)
 
 
+@pytest.mark.parametrize("key", [None, "ab" * 32])
+def test_models_carry_the_key_that_their_runner_announces(key: str | None) -> None:
+    assert [model.signing_key for model in list_models(listing(LISTED, signing_key=key))] == [key]
+
+
+def test_a_runner_that_announces_no_key_signs_nothing() -> None:
+    (model,) = list_models(listing(LISTED))
+    assert model.signing_key is None
+
+
 def test_a_model_without_a_manifest_keeps_its_declared_version() -> None:
     (model,) = list_models(listing(LISTED | {"manifest": None}))
     assert (model.model_version, model.manifest) == (VERSION, None)
@@ -151,6 +183,9 @@ UNTRUE_LISTINGS: dict[str, Any] = {
     "manifest with a float": listing(LISTED | {"manifest": MANIFEST | {"config": {"a": 0.5}}}),
     "manifest as list": listing(LISTED | {"manifest": [1]}),
     "too many": listing(*[LISTED] * 2_001),
+    "a key as number": listing(LISTED, signing_key=7),
+    "a short key": listing(LISTED, signing_key="ab" * 31),
+    "a key in upper case": listing(LISTED, signing_key="AB" * 32),
 }
 
 
@@ -158,3 +193,50 @@ UNTRUE_LISTINGS: dict[str, Any] = {
 def test_a_listing_that_does_not_hold_is_malformed(value: Any) -> None:
     with pytest.raises(UpstreamMalformed):
         list_models(value)
+
+
+EMBEDDING: dict[str, Any] = {
+    "protocol": "hitproof/runner/v1",
+    "envelope": STATEMENT,
+    "salts": {"text": "ab" * 32, "vector": "cd" * 32},
+}
+ASKED: dict[str, Any] = {
+    "embedder": "sha256:" + "11" * 32,
+    "statement": "sha256:" + "22" * 32,
+    "tenant": "33" * 16,
+    "text": "hi",
+    "vector": [1, -2],
+}
+
+
+def test_an_embedding_statement_comes_back_with_its_salts() -> None:
+    sent: list[httpx2.Request] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        sent.append(request)
+        return httpx2.Response(200, json=EMBEDDING)
+
+    upstream = RunnerUpstream(
+        "runner", "https://runner.test", TOKEN, clock=FakeClock(), random_source=FakeRandom(),
+        transport=httpx2.MockTransport(answer),
+    )  # fmt: skip
+    found = asyncio.run(upstream.embedding_statement(**ASKED))
+    assert (found.envelope, found.text_salt, found.vector_salt) == (STATEMENT, b"\xab" * 32, b"\xcd" * 32)
+    assert sent[0].url.path == "/runner/v1/embedding-statements"
+    assert json.loads(sent[0].content) == ASKED
+
+
+UNTRUE_EMBEDDINGS: dict[str, Any] = {
+    "empty": {},
+    "other protocol": EMBEDDING | {"protocol": "hitproof/runner/v2"},
+    "no envelope": EMBEDDING | {"envelope": None},
+    "no salts": EMBEDDING | {"salts": None},
+    "one salt": EMBEDDING | {"salts": {"text": "ab" * 32}},
+    "a short salt": EMBEDDING | {"salts": {"text": "ab" * 32, "vector": "cd" * 31}},
+}
+
+
+@pytest.mark.parametrize("value", UNTRUE_EMBEDDINGS.values(), ids=UNTRUE_EMBEDDINGS.keys())
+def test_an_embedding_statement_in_another_form_is_malformed(value: Any) -> None:
+    with pytest.raises(UpstreamMalformed):
+        asyncio.run(upstream_answering(json.dumps(value).encode()).embedding_statement(**ASKED))
