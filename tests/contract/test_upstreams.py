@@ -6,6 +6,7 @@ The runner speaks OpenAI's API, so it serves both adapters; beside mode is a run
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, aclosing
 from typing import Any, TypeVar
@@ -13,19 +14,28 @@ from typing import Any, TypeVar
 import pytest
 from openai import AsyncOpenAI
 
+from crypto.commitment import output_commitment, prompt_commitment
+from crypto.dsse import verify_envelope
+from crypto.ed25519 import SigningKey
+from crypto.embedding_statement import parse_embedding
 from crypto.manifest import declared_model_version, is_model_version, model_version
+from crypto.similarity import quantise_reference
+from crypto.statement import parse_receipt
 from server.ports import Chunk, Completion, JsonObject, Upstream
 from server.runner.app import create_app, create_runner_app
 from server.runner.beside import BesideAnswerer
 from server.runner.engine import Generated, GenerationRequest, Piece
 from server.runner.limits import RunnerLimits
+from server.runner.statements import StatementMaker
 from server.upstream.errors import UpstreamError, UpstreamRejected, UpstreamUnavailable
 from server.upstream.openai import OpenAIUpstream
 from server.upstream.runner import RunnerUpstream
-from tests.runner_fakes import MANIFEST, TOKEN, EchoEngine, FakeClock, FakeRandom, served
+from tests.runner_fakes import MANIFEST, TOKEN, EchoEngine, FakeClock, FakeRandom, HashEmbedder, served
 
 Result = TypeVar("Result")
 REQUEST: JsonObject = {"model": "echo", "messages": [{"role": "user", "content": "one two three"}], "temperature": 0.5}
+ASKED: JsonObject = {"derivation": "none", "parents": [], "policy": None, "tenant": "cd" * 16}
+KEY = SigningKey(hashlib.sha256(b"the runner of the tests").digest())
 PORTS: dict[str, Any] = {"clock": FakeClock(), "random_source": FakeRandom(), "allow_private": True}
 
 
@@ -46,13 +56,18 @@ def runner_upstream(url: str) -> RunnerUpstream:
 @pytest.fixture(scope="module")
 def runner_url() -> Iterator[str]:
     engines = [EchoEngine(), Dying("dying")]
-    with served(create_runner_app(engines, token=TOKEN, clock=FakeClock(), random_source=FakeRandom())) as url:
+    app = create_runner_app(
+        engines, token=TOKEN, clock=FakeClock(), random_source=FakeRandom(), signer=KEY, embedder_loaders=[HashEmbedder]
+    )
+    with served(app) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def beside_url(runner_url: str) -> Iterator[str]:
-    app = create_app(BesideAnswerer(openai_upstream(runner_url)), token=TOKEN, limits=RunnerLimits())
+    statements = StatementMaker(KEY, clock=FakeClock(), random_source=FakeRandom())
+    answerer = BesideAnswerer(openai_upstream(runner_url), statements=statements)
+    app = create_app(answerer, token=TOKEN, limits=RunnerLimits())
     with served(app) as url:
         yield url
 
@@ -198,6 +213,69 @@ def test_a_runner_attests_where_it_loaded_the_model_and_declares_where_it_did_no
     assert beside.provenance.model_version == declared_model_version("behind", runner_url + "/v1", "echo")
     assert beside.provenance.output_token_ids is None
     assert beside.provenance.parameters == {"temperature": "0.5"}
+
+
+@pytest.mark.parametrize(("place", "grade"), [("runner", "attested"), ("beside", "declared")])
+def test_a_signed_answer_opens_with_what_the_gateway_keeps_of_it(
+    runner_url: str, beside_url: str, place: str, grade: str
+) -> None:
+    url = runner_url if place == "runner" else beside_url
+    asking = REQUEST | {"hitproof_statement": ASKED}
+
+    async def both(upstream: Upstream) -> tuple[Completion, Any]:
+        return await upstream.complete(asking, tenant_salt="s"), (await streamed(upstream, asking))[-1]
+
+    whole, assembled = using(lambda: runner_upstream(url), both)
+    for answer, other in ((whole, assembled), (assembled, whole)):
+        provenance = answer.provenance
+        envelope, statement = parse_receipt(provenance.statement)
+        verify_envelope(envelope, KEY.public_key)
+        salts = {kind: bytes.fromhex(salt) for kind, salt in provenance.openings.items() if salt is not None}
+        assert (statement.grade, statement.model_version) == (grade, provenance.model_version)
+        assert statement.prompt_commitment == prompt_commitment(salts["prompt"], REQUEST["messages"])
+        for response in (answer.response, other.response):
+            assert statement.output_commitment == output_commitment(salts["output"], response["choices"])
+
+
+def test_what_is_to_be_signed_never_travels_to_anybody_but_a_runner(runner_url: str) -> None:
+    asking = REQUEST | {"hitproof_statement": ASKED}
+    # The same process answers both, so what it did not sign it was not asked to sign.
+    asked = using(lambda: runner_upstream(runner_url), lambda upstream: upstream.complete(asking, tenant_salt=""))
+    assert asked.provenance is not None
+    assert asked.provenance.statement is not None
+    vendor = using(lambda: openai_upstream(runner_url), lambda upstream: upstream.complete(asking, tenant_salt=""))
+    assert vendor.response["hitproof_runner"]["statement"] is None
+
+
+def test_every_model_of_a_runner_carries_its_signing_key(runner_url: str, beside_url: str) -> None:
+    for url in (runner_url, beside_url):
+        models = using(lambda url=url: runner_upstream(url), lambda upstream: upstream.list_models())  # type: ignore[misc]
+        assert {model.signing_key for model in models} == {KEY.public_key.hex()}
+    assert {model.signing_key for model in using(lambda: openai_upstream(runner_url), lambda up: up.list_models())} == {
+        None
+    }
+
+
+def test_a_runner_signs_the_vector_it_recomputes_and_refuses_another(runner_url: str) -> None:
+    embedder = HashEmbedder()
+    vector = list(quantise_reference(embedder.embed(["hi"])[0].tolist()))
+
+    async def ask(vector: list[int]) -> JsonObject:
+        upstream = runner_upstream(runner_url)
+        try:
+            found = await upstream.embedding_statement(
+                embedder=embedder.digest, statement="sha256:" + "ab" * 32, tenant="cd" * 16, text="hi", vector=vector
+            )
+            return found.envelope
+        finally:
+            await upstream.close()
+
+    envelope, statement = parse_embedding(asyncio.run(ask(vector)))
+    verify_envelope(envelope, KEY.public_key)
+    assert statement.embedder == embedder.digest
+    with pytest.raises(UpstreamRejected) as caught:
+        asyncio.run(ask([(part + 40) % 100 for part in vector]))
+    assert caught.value.status == 409
 
 
 def test_a_vendor_attests_nothing(runner_url: str) -> None:
