@@ -1,0 +1,213 @@
+"""Make a bundle: settle the log, select, open, prove, sign. An audit never calls the server again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from sqlalchemy import Connection
+
+from crypto.bundle import BundleParts, build_bundle
+from crypto.bundle_lines import BodyLine, CheckpointLine, HitLine
+from crypto.bundle_manifest import Scope
+from crypto.checkpoint import parse_checkpoint
+from crypto.ed25519 import Signer
+from crypto.leaf import LeafKind, parse_leaf
+from crypto.merkle import NodeSource, consistency_proof
+from crypto.multiproof import make_multiproof
+from crypto.status import StatusList, parse_status_list
+from server.audit.lines import (
+    body_line,
+    envelope_line,
+    hit_line,
+    is_envelope,
+    model_line,
+    policy_line,
+    publisher_line,
+)
+from server.audit.openings import KeyOfEpoch, Opener
+from server.audit.pseudonyms import open_pseudonyms
+from server.audit.request import ExportError, ExportRequest
+from server.audit.selection import Selection, Selector
+from server.audit.tree import open_tree
+from server.log.storage import LogStorage
+from server.ports import Clock
+from server.store.database import Database
+from server.store.log import LogRepository
+from server.store.log_records import AnnouncedPolicy, CheckpointRow, StoredEvidence, StoredLeaf, StoredReceipt
+from server.store.platform import PlatformRepository
+from server.store.receipts import HitRepository, ReceiptRepository, TenantLeafRepository
+from server.store.records import ModelVersionRecord
+from server.store.status import AnnouncementRepository, StatusRepository
+from tenants.identifiers import TenantId
+
+#: Earlier checkpoints that every bundle carries, evenly spread: anchors for auditors who keep one.
+ANCHORS: Final = 16
+POLICIES_MAX: Final = 10_000
+
+#: Hears how many rows of how many were read.
+Progress: TypeAlias = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A finished bundle and what it counts."""
+
+    data: bytes
+    receipts: int
+    hits: int
+    openings: int
+    evidence: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExportKeys:
+    """What a tenant's export is opened and signed with."""
+
+    pseudonym_key: bytes
+    key_of_epoch: KeyOfEpoch
+    signer: Signer
+
+
+class Exporter:
+    """Makes bundles of one tenant."""
+
+    def __init__(
+        self, database: Database, storage: LogStorage, tenant: TenantId, keys: ExportKeys, clock: Clock
+    ) -> None:
+        self._database = database
+        self._storage = storage
+        self._tenant = tenant
+        self._keys = keys
+        self._clock = clock
+
+    def export(self, request: ExportRequest, checkpoint: CheckpointRow, progress: Progress) -> Exported:
+        """Return the bundle of *request* under *checkpoint*; *progress* hears (done, total) in rows.
+
+        Raises `ExportError` for a scope that is too large or a log that does not fit its checkpoint.
+        """
+        tree = open_tree(self._database, self._storage, checkpoint)
+        total, done = self._database.read_now(self._count), 0
+
+        def on_read(rows: int) -> None:
+            nonlocal done
+            done += rows
+            progress(min(done, total), total)
+
+        selection = Selector(self._database, self._tenant, request, size=checkpoint.size).select(on_read)
+        parts = self._parts(request, checkpoint, selection, tree)
+        data = build_bundle(parts, self._keys.signer)
+        progress(total, total)
+        counts = parts.counts
+        return Exported(data, counts.receipts, counts.hits, counts.openings, counts.evidence, checkpoint.size)
+
+    def _count(self, connection: Connection) -> int:
+        return ReceiptRepository(connection, self._tenant).count() + HitRepository(connection, self._tenant).count()
+
+    def _parts(
+        self, request: ExportRequest, checkpoint: CheckpointRow, selection: Selection, tree: NodeSource
+    ) -> BundleParts:
+        policies, policy_leaves = self._database.read_now(lambda c: self._load_policies(c, checkpoint.size))
+        status, status_leaf = self._database.read_now(lambda c: _load_status(c, checkpoint.size))
+        receipts = sorted(selection.receipts.values(), key=lambda row: row.leaf_index or 0)
+        signed = [envelope_line(row) for row in selection.evidence if is_envelope(row)]
+        leaves = _leaves_of(receipts, selection.evidence, policy_leaves, [status_leaf, *selection.batches.values()])
+        opener = Opener(self._database, self._tenant, self._keys.key_of_epoch)
+        openings = [line for row in receipts for line in opener.open(row, request)]
+        versions = self._attested_versions(receipts)
+        return BundleParts(
+            checkpoint=checkpoint.note,
+            leaves=leaves,
+            multiproof=tuple(make_multiproof(sorted(leaves), checkpoint.size, tree)),
+            status=status,
+            scope=self._scope(request, leaves, selection),
+            made_at_ms=self._clock.now_ms(),
+            receipts=tuple(envelope_line(row) for row in receipts),
+            hits=tuple(self._hit_lines(selection)),
+            bodies=_bodies(selection, [*policy_leaves, status_leaf]),
+            evidence=tuple(sorted(signed, key=lambda line: line.index)),
+            openings=tuple(sorted(openings, key=lambda line: (line.statement, line.kind))),
+            policies=tuple(sorted({row.digest: policy_line(row) for row in policies}.values(), key=lambda p: p.policy)),
+            models=tuple(line for version in versions if (line := model_line(version)) is not None),
+            publishers=tuple(line for version in versions if (line := publisher_line(version)) is not None),
+            checkpoints=tuple(self._anchors(request, checkpoint, tree)),
+        )
+
+    def _attested_versions(self, receipts: Sequence[StoredReceipt]) -> list[ModelVersionRecord]:
+        """Return one record per attested version, by version: the one with a manifest, where several were reported."""
+        wanted = {row.model_version for row in receipts if row.grade == "attested"}
+        found: dict[str, ModelVersionRecord] = {}
+        for version in self._database.read_now(lambda c: PlatformRepository(c).list_model_versions()):
+            if version.model_version in wanted and (version.model_version not in found or version.manifest is not None):
+                found[version.model_version] = version
+        return [found[name] for name in sorted(found)]
+
+    def _scope(self, request: ExportRequest, leaves: dict[int, bytes], selection: Selection) -> Scope:
+        times_ms = [parse_leaf(leaf).time_ms for leaf in leaves.values()]
+        times_ms += [hit.record.at_ms for group in selection.hits.values() for hit in group]
+        keys = open_pseudonyms(self._keys.pseudonym_key, times_ms)
+        return Scope(self._tenant, keys, request.since_ms, request.until_ms, request.model_version)
+
+    def _hit_lines(self, selection: Selection) -> list[HitLine]:
+        lines = []
+        for seq, chosen in selection.hits.items():
+            whole = self._database.read_now(lambda c, seq=seq: HitRepository(c, self._tenant).list_batch(seq))  # type: ignore[misc]
+            lines.append(hit_line(selection.batches[seq], whole, chosen))
+        return sorted(lines, key=lambda line: line.batch)
+
+    def _load_policies(self, connection: Connection, size: int) -> tuple[list[AnnouncedPolicy], list[StoredLeaf]]:
+        """Return every policy of the tenant that is logged, and its leaves: what was in force at any hit."""
+        leaves: list[StoredLeaf] = []
+        repository, after = TenantLeafRepository(connection, self._tenant), -1
+        while len(leaves) < POLICIES_MAX:
+            page = repository.list_of_kinds([LeafKind.POLICY], after_index=after, limit=1_000)
+            leaves += [leaf for leaf in page if leaf.leaf_index is not None and leaf.leaf_index < size]
+            if not page:
+                break
+            after = page[-1].leaf_index or 0
+        logged = {leaf.seq for leaf in leaves}
+        announced = AnnouncementRepository(connection, self._tenant).list_all()
+        return [row for row in announced if row.seq in logged], leaves
+
+    def _anchors(self, request: ExportRequest, checkpoint: CheckpointRow, tree: NodeSource) -> list[CheckpointLine]:
+        """Return earlier checkpoints, each proved continued: those asked for, and some spread over the log's life."""
+        rows = self._database.read_now(lambda c: _load_checkpoints(c, checkpoint.size, request.from_sizes))
+        return [
+            CheckpointLine(parse_checkpoint(row.note), tuple(consistency_proof(row.size, checkpoint.size, tree)))
+            for row in rows
+        ]
+
+
+def _leaves_of(*groups: Sequence[StoredReceipt | StoredEvidence | StoredLeaf]) -> dict[int, bytes]:
+    return {row.leaf_index: row.leaf for group in groups for row in group if row.leaf_index is not None}
+
+
+def _bodies(selection: Selection, leaves: Sequence[StoredLeaf]) -> tuple[BodyLine, ...]:
+    found = [body_line(leaf, LeafKind(leaf.kind)) for leaf in (*leaves, *selection.batches.values())]
+    found += [body_line(row, LeafKind.EVIDENCE) for row in selection.evidence if not is_envelope(row)]
+    return tuple(sorted(found, key=lambda line: line.index))
+
+
+def _load_status(connection: Connection, size: int) -> tuple[StatusList, StoredLeaf]:
+    row = StatusRepository(connection).latest()
+    leaf = None if row is None else LogRepository(connection).get_leaf(row.seq)
+    if row is None or leaf is None or leaf.leaf_index is None or leaf.leaf_index >= size:
+        raise ExportError("the status list changed while it was read; ask once more")
+    return parse_status_list(row.document.encode()), leaf
+
+
+def _load_checkpoints(connection: Connection, size: int, asked: Sequence[int]) -> list[CheckpointRow]:
+    repository = LogRepository(connection)
+    missing = [earlier for earlier in asked if earlier > size]
+    if missing:
+        raise ExportError(f"the log has {size} leaves and never had {missing[0]}: somebody showed you another one")
+    rows = {row.size: row for row in repository.sample_checkpoints(below_size=size, count=ANCHORS)}
+    for earlier in asked:
+        found = repository.checkpoint_at(earlier)
+        if found is None:
+            raise ExportError(f"no checkpoint over {earlier} leaves was ever signed here")
+        if earlier < size:
+            rows[earlier] = found
+    return [rows[name] for name in sorted(rows)]

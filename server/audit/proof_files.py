@@ -1,0 +1,106 @@
+"""The proof file of one receipt or one hit: `c2sp.org/tlog-proof@v1`, under the newest checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crypto.canonical import JsonValue, parse_json
+from crypto.merkle import MemoryTree, NodeSource, inclusion_proof, leaf_hash
+from crypto.tlog_proof import HitProofExtra, ReceiptProofExtra, TlogProof, format_tlog_proof
+from server.audit.tree import open_tree
+from server.log.storage import LogStorage
+from server.store.database import Database
+from server.store.errors import NotFound
+from server.store.log import LogRepository
+from server.store.log_records import CheckpointRow, StoredHit, StoredLeaf, StoredReceipt
+from server.store.receipts import HitRepository, ReceiptRepository
+from tenants.identifiers import TenantId
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What was asked for is signed and durable, and not yet under a checkpoint; *receipt* is its receipt."""
+
+    receipt: StoredReceipt
+
+
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """A finished proof file."""
+
+    text: str
+    receipt: StoredReceipt
+
+
+class ProofFiles:
+    """Makes proof files of any tenant's receipts and hits."""
+
+    def __init__(self, database: Database, storage: LogStorage) -> None:
+        self._database = database
+        self._storage = storage
+
+    def prove_receipt(self, tenant: TenantId, receipt: str) -> Pending | Proved:
+        """Return the proof of a receipt of *tenant*; raises `NotFound`."""
+        row, newest = self._database.read_now(
+            lambda c: (ReceiptRepository(c, tenant).get(receipt), LogRepository(c).latest_checkpoint())
+        )
+        if row is None or row.body is None:
+            raise NotFound("there is no such receipt")
+        if newest is None or row.leaf_index is None or row.leaf_index >= newest.size:
+            return Pending(row)
+        extra = ReceiptProofExtra(_object(row.body)).to_payload()
+        path = inclusion_proof(row.leaf_index, newest.size, self._tree(newest))
+        return Proved(format_tlog_proof(TlogProof(row.leaf_index, tuple(path), newest.note, extra)), row)
+
+    def prove_hit(self, tenant: TenantId, hit: str) -> Pending | Proved:
+        """Return the proof of a hit of *tenant*, and of its receipt under the same checkpoint; raises `NotFound`."""
+        found, newest = self._database.read_now(
+            lambda c: (HitRepository(c, tenant).get(hit), LogRepository(c).latest_checkpoint())
+        )
+        if found is None:
+            raise NotFound("there is no such hit; one of a moment ago is written down within a second")
+        receipt, batch = self._database.read_now(
+            lambda c: (
+                ReceiptRepository(c, tenant).get(found.receipt_id),
+                None if found.batch_seq is None else LogRepository(c).get_leaf(found.batch_seq),
+            )
+        )
+        if receipt is None or receipt.body is None:
+            raise NotFound("the receipt of this hit is gone")
+        if newest is None or batch is None or not _is_within(batch, newest) or receipt.leaf_index is None:
+            return Pending(receipt)
+        return Proved(self._hit_proof(tenant, found, batch, receipt, newest), receipt)
+
+    def _hit_proof(
+        self, tenant: TenantId, hit: StoredHit, batch: StoredLeaf, receipt: StoredReceipt, newest: CheckpointRow
+    ) -> str:
+        whole = self._database.read_now(lambda c: HitRepository(c, tenant).list_batch(batch.seq))
+        records = MemoryTree()
+        records.extend([leaf_hash(one.record) for one in whole])
+        tree, position = self._tree(newest), hit.position or 0
+        batch_index, receipt_index = batch.leaf_index or 0, receipt.leaf_index or 0
+        extra = HitProofExtra(
+            batch=_object(batch.body),
+            envelope=_object(receipt.body),
+            path=tuple(inclusion_proof(position, records.size, records.node)),
+            position=position,
+            receipt_index=receipt_index,
+            receipt_path=tuple(inclusion_proof(receipt_index, newest.size, tree)),
+            record=_object(hit.record),
+        )
+        path = tuple(inclusion_proof(batch_index, newest.size, tree))
+        return format_tlog_proof(TlogProof(batch_index, path, newest.note, extra.to_payload()))
+
+    def _tree(self, checkpoint: CheckpointRow) -> NodeSource:
+        return open_tree(self._database, self._storage, checkpoint)
+
+
+def _is_within(leaf: StoredLeaf, checkpoint: CheckpointRow) -> bool:
+    return leaf.leaf_index is not None and leaf.leaf_index < checkpoint.size and leaf.body is not None
+
+
+def _object(data: bytes | None) -> dict[str, JsonValue]:
+    value = parse_json(data or b"")
+    if not isinstance(value, dict):
+        raise ValueError("a stored body is an object")
+    return value

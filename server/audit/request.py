@@ -1,0 +1,66 @@
+"""What an export is asked for, in one form for command line, endpoint and job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from crypto.bundle_lines import OPENING_KINDS
+from crypto.errors import Error
+from crypto.manifest import is_model_version
+
+FROM_SIZES_MAX: Final = 64
+OPENED_MAX: Final = 100_000
+
+
+class ExportError(Error):
+    """An export cannot be made as asked, or not now; the message says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRequest:
+    """Hits and receipts of [since, until), of one model version or of all; commitments of *opened* receipts are opened.
+
+    *opened* is None for every receipt, and *kinds* says which commitments: none of them by default. *from_sizes* are
+    checkpoints that an auditor has seen, to be proved continued. Raises `ExportError`.
+    """
+
+    since_ms: int | None = None
+    until_ms: int | None = None
+    model_version: str | None = None
+    kinds: tuple[str, ...] = ()
+    opened: frozenset[str] | None = None
+    from_sizes: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.since_ms is not None and self.until_ms is not None and self.since_ms >= self.until_ms:
+            raise ExportError("the time to export ends before it begins")
+        if self.model_version is not None and not is_model_version(self.model_version):
+            raise ExportError("a model version is sha256: and 64 lower-case hexadecimal digits")
+        unknown = sorted(set(self.kinds) - set(OPENING_KINDS))
+        if unknown:
+            raise ExportError(f"nothing of the kind {unknown[0]!r} can be opened, only {', '.join(OPENING_KINDS)}")
+        if self.opened is not None and len(self.opened) > OPENED_MAX:
+            raise ExportError(f"more than {OPENED_MAX} receipts are to be opened one by one; open all instead")
+        if len(self.from_sizes) > FROM_SIZES_MAX or any(size < 1 for size in self.from_sizes):
+            raise ExportError(f"earlier checkpoints are named by at most {FROM_SIZES_MAX} sizes of 1 and more")
+
+    @property
+    def opens_content(self) -> bool:
+        """Whether any plaintext would leave with the bundle."""
+        return bool(self.kinds)
+
+    def opens(self, receipt: str) -> bool:
+        """Say whether the commitments of *receipt* are to be opened."""
+        return self.opens_content and (self.opened is None or receipt in self.opened)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a job and the audit log keep of it."""
+        return {
+            "since_ms": self.since_ms,
+            "until_ms": self.until_ms,
+            "model_version": self.model_version,
+            "kinds": sorted(self.kinds),
+            "opened": None if self.opened is None else len(self.opened),
+            "from_sizes": list(self.from_sizes),
+        }
