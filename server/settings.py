@@ -100,6 +100,14 @@ class Settings(BaseSettings):
         16, ge=0, le=1000, description="embedding statements asked of runners in one go; 0 asks for none"
     )
 
+    # The log.
+    log_origin: str = Field("", description="the log's name; default: hitproof.local/ and 16 digits of its key's id")
+    log_sequencer: bool = Field(True, description="whether this process may write the log, if it holds the log's key")
+    log_interval_s: float = Field(1.0, gt=0, le=60, description="how often leaves are put into the log and signed")
+    log_batch_max: int = Field(10_000, ge=1, le=100_000, description="leaves put into the log in one go")
+    log_witnesses: list[str] = Field([], description="witnesses that cosign checkpoints, each as its URL and its vkey")
+    log_witness_quorum: int = Field(0, ge=0, le=32, description="cosignatures that make a receipt witnessed; 0: none do")
+
     log_format: Literal["json", "console"] = Field("json", description="how log lines are written")
 
     @property
