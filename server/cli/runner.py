@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from crypto.ed25519 import Signer
     from server.clock import SystemClock, SystemRandom
+    from server.embedding.select import Device
+    from server.ports import Embedder
     from server.runner.answers import Answerer
     from server.runner.embeddings import EmbedderLoader
     from server.runner.engine import Engine
@@ -58,10 +61,10 @@ def runner(
         raise RunnerUsageError("name the file with the shared token: --token-file PATH")
     if exit_with_parent:
         threading.Thread(target=_end_with_input, daemon=True).start()
+    chosen = _Chosen(demo, model, name, device, beside, beside_key, signing_key, embedder)
+    chosen.check()
     configure_logging("json" if as_json else "console")
-    token = read_token_file(token_file)
-    chosen = _Chosen(demo=demo, model=model, name=name, device=device, beside=beside, beside_key=beside_key)
-    app = _build(chosen, token=token, signing_key=signing_key, embedder=embedder)
+    app = _build(chosen, token=read_token_file(token_file))
 
     def announce(bound: int) -> None:
         if as_json:
@@ -74,7 +77,7 @@ def runner(
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
-    """What the flags say about the model; exactly one of *demo*, *model* and *beside* is given."""
+    """What the flags say about model and statements; exactly one of *demo*, *model* and *beside* is given."""
 
     demo: bool
     model: Path | None
@@ -82,23 +85,26 @@ class _Chosen:
     device: str
     beside: str | None
     beside_key: str | None
+    signing_key: Path | None
+    embedder: str
 
     def check(self) -> None:
         flags = (("--demo", self.demo), ("--model", self.model), ("--beside", self.beside))
         if len([flag for flag, given in flags if given]) != 1:
             raise RunnerUsageError("choose exactly one of --demo, --model FOLDER and --beside URL")
+        if self.embedder not in ("default", "none") and not Path(self.embedder).is_dir():
+            raise RunnerUsageError(f"--embedder is default, none or a folder, and {self.embedder!r} is no folder")
 
 
-def _build(chosen: _Chosen, *, token: str, signing_key: Path | None, embedder: str) -> Starlette:
+def _build(chosen: _Chosen, *, token: str) -> Starlette:
     from server.clock import SystemClock, SystemRandom
     from server.runner.app import create_app, make_statement_makers
     from server.runner.limits import RunnerLimits
 
-    chosen.check()
-    loaders = _embedder_loaders(embedder, chosen.device)
+    loaders = _embedder_loaders(chosen.embedder, chosen.device)
     clock, random, limits = SystemClock(), SystemRandom(), RunnerLimits()
     statements, embeddings = make_statement_makers(
-        _signer(signing_key, random), loaders, clock=clock, random_source=random, limits=limits
+        _signer(chosen.signing_key, random), loaders, clock=clock, random_source=random, limits=limits
     )
     if chosen.beside is not None:
         answerer = _beside(chosen, statements, clock, random)
@@ -124,19 +130,18 @@ def _embedder_loaders(embedder: str, device: str) -> list[EmbedderLoader]:
 
     Its digest says which of the two it is, and the gateway may run either.
     """
-    from server.embedding.select import Device, EmbedderChoice, load_embedder
-
-    def loader_on(place: Device) -> EmbedderLoader:
-        if embedder == "default":
-            return lambda: load_embedder(EmbedderChoice(device=place))
-        return lambda: load_embedder(EmbedderChoice(kind="folder", folder=Path(embedder), device=place))
-
     if embedder == "none":
         return []
-    if embedder != "default" and not Path(embedder).is_dir():
-        raise RunnerUsageError(f"--embedder is default, none or a folder, and {embedder!r} is no folder")
     places: tuple[Device, ...] = ("cpu", "cuda") if device.startswith("cuda") else ("cpu",)
-    return [loader_on(place) for place in places]
+    return [partial(_load_embedder, embedder, place) for place in places]
+
+
+def _load_embedder(embedder: str, device: Device) -> Embedder:
+    from server.embedding.select import EmbedderChoice, load_embedder
+
+    if embedder == "default":
+        return load_embedder(EmbedderChoice(device=device))
+    return load_embedder(EmbedderChoice(kind="folder", folder=Path(embedder), device=device))
 
 
 def _engines(
