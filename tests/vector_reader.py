@@ -5,6 +5,7 @@ It stands for whoever implements the formats in another language; tests/house/te
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -17,6 +18,8 @@ from typing import Any
 
 from Crypto.Cipher import AES
 from Crypto.Protocol.SecretSharing import Shamir
+from Crypto.PublicKey import ECC
+from Crypto.Signature import eddsa
 
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -222,3 +225,83 @@ def read_weights(data: bytes) -> dict[str, Any]:
             numbers if len(shape) == 1 else [numbers[i : i + shape[1]] for i in range(0, end - begin, shape[1])]
         )
     return found
+
+
+def key_identifier(public_key: bytes) -> str:
+    return hashlib.sha256(public_key).hexdigest()
+
+
+def stated(value: Any) -> Any:
+    """Fields that are null left out, floats as decimals."""
+    if isinstance(value, dict):
+        return {name: stated(item) for name, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [stated(item) for item in value]
+    if isinstance(value, float):
+        text = f"{Decimal(repr(value)):f}"
+        return text if "." in text else text + ".0"
+    return value
+
+
+def opened_bytes(kind: str, value: str) -> bytes:
+    """What a commitment of *kind* covers, of a value in JSON, or in hexadecimal for vectors."""
+    if kind in ("vector", "query_vector"):
+        return bytes.fromhex(value)
+    found = json.loads(value)
+    if kind == "text":
+        return str(found).encode()
+    if kind.endswith("_tokens"):
+        return b"".join(struct.pack(">I", number) for number in found)
+    return canonical(stated(found))
+
+
+def commitment(kind: str, salt: bytes, value: bytes) -> bytes:
+    domains = {"text": "embedded-text"}
+    domain = f"hitproof/{domains.get(kind, kind.replace('_', '-'))}/v1"
+    if kind in ("output", "vector"):
+        return digest(domain, salt, value)
+    return hmac.digest(salt, fields(domain, value), "sha256")
+
+
+def hit_salt(key: bytes, hit: str, kind: str) -> bytes:
+    return hmac.digest(key, fields("hitproof/hit-salt/v1", hit.encode(), kind.encode()), "sha256")
+
+
+def pseudonym_key(key: bytes, epoch: int) -> bytes:
+    return hmac.digest(key, fields("hitproof/pseudonym-key/v1", struct.pack(">Q", epoch)), "sha256")
+
+
+def pseudonym(key: bytes, tenant: str) -> str:
+    return hmac.digest(key, fields("hitproof/pseudonym/v1", tenant.encode()), "sha256")[:16].hex()
+
+
+def open_envelope(text: str, payload_type: str, public_keys: list[bytes]) -> tuple[bytes, list[bytes]]:
+    """Payload and signatures of an envelope that each of *public_keys* signed, by key id; ValueError otherwise."""
+    envelope = json.loads(text)
+    if canonical(envelope) != text.encode() or set(envelope) != {"payload", "payloadType", "signatures"}:
+        raise ValueError("form")
+    by_id = sorted((key_identifier(key), key) for key in public_keys)
+    if envelope["payloadType"] != payload_type or [name for name, _ in by_id] != [
+        signature["keyid"] for signature in envelope["signatures"]
+    ]:
+        raise ValueError("type or keys")
+    payload = base64.b64decode(envelope["payload"], validate=True)
+    message = b"DSSEv1 %d %s %d %s" % (len(payload_type), payload_type.encode(), len(payload), payload)
+    signatures = [base64.b64decode(signature["sig"], validate=True) for signature in envelope["signatures"]]
+    for (_, key), signature in zip(by_id, signatures, strict=True):
+        eddsa.new(ECC.import_key(bytes.fromhex("302a300506032b6570032100") + key), "rfc8032").verify(message, signature)
+    return payload, signatures
+
+
+def leaf(kind: int, time_ms: int, public_key: bytes, payload_type: str, payload: bytes, signature: bytes) -> bytes:
+    body = digest("hitproof/leaf-body/v1", payload_type.encode(), payload, signature)
+    return b"\x01" + struct.pack(">BQ", kind, time_ms) + bytes.fromhex(key_identifier(public_key)) + body
+
+
+def read_vkey(text: str) -> tuple[str, int, bytes]:
+    """Name, algorithm and public key of a C2SP verifier key; ValueError where its hash is another's."""
+    name, key_hash, key = text.split("+", 2)
+    found = base64.b64decode(key, validate=True)
+    if hashlib.sha256(name.encode() + b"\n" + found).hexdigest()[:8] != key_hash:
+        raise ValueError("key hash")
+    return name, found[0], found[1:]

@@ -17,6 +17,8 @@ from tenants.errors import AuthenticationError
 from tests import vector_reader as reader
 from tests.vector_maker import FOLDER, MAKERS
 
+IN_TOTO = "application/vnd.in-toto+json"
+
 
 def load(name: str) -> Any:
     return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
@@ -118,3 +120,72 @@ def test_policies_audit_rows_and_weights_are_read_alike() -> None:
         assert previous.hex() == row["hash_hex"]
     weights = load("weights")
     assert reader.read_weights(bytes.fromhex(weights["file_hex"])) == weights["tensors"]
+
+
+def test_commitments_and_salts_are_made_alike() -> None:
+    vector = load("commitments")
+    for case in vector["stated"]:
+        assert reader.canonical(reader.stated(json.loads(case["json"]))).decode() == case["stated"]
+    for case in vector["commitments"]:
+        value = reader.opened_bytes(case["kind"], case["value"])
+        found = reader.commitment(case["kind"], bytes.fromhex(case["salt_hex"]), value)
+        assert found.hex() == case["commitment_hex"], case["kind"]
+    salts = vector["hit_salts"]
+    for kind in ("query", "query_vector"):
+        found = reader.hit_salt(bytes.fromhex(salts["tenant_key_hex"]), salts["hit"], kind)
+        assert found.hex() == salts[f"{kind}_hex"]
+
+
+def test_pseudonyms_are_made_alike() -> None:
+    vector = load("pseudonyms")
+    for case in vector["names"]:
+        assert case["epoch"] == case["at_ms"] // (30 * 86_400_000)
+        key = reader.pseudonym_key(bytes.fromhex(vector["tenant_key_hex"]), case["epoch"])
+        assert (key.hex(), reader.pseudonym(key, vector["tenant"])) == (case["key_hex"], case["pseudonym"])
+
+
+def test_receipts_and_embedding_statements_are_read_alike() -> None:
+    vector = load("receipts")
+    public_key = bytes.fromhex(vector["public_key_hex"])
+    runtime = reader.digest("hitproof/runtime/v1", reader.canonical(vector["runtime"]))
+    assert "sha256:" + runtime.hex() == vector["runtime_digest"]
+    for kind, name in ((1, "receipt"), (7, "embedding")):
+        case = vector[name]
+        payload, (signature,) = reader.open_envelope(case["envelope"], IN_TOTO, [public_key])
+        statement = json.loads(payload)
+        assert reader.canonical(statement) == payload == case["payload"].encode()
+        assert statement["predicate"]["signer"] == vector["key_id"] == reader.key_identifier(public_key)
+        assert "sha256:" + hashlib.sha256(payload).hexdigest() == case["statement_digest"]
+        assert reader.leaf(kind, case["time_ms"], public_key, IN_TOTO, payload, signature).hex() == case["leaf_hex"]
+    assert vector["receipt"]["receipt_id"] == "rcp_" + vector["receipt"]["statement_digest"][7:39]
+
+
+def test_bodies_hits_and_status_lists_are_read_alike() -> None:
+    vector = load("leaves")
+    log_key, runner_key = (bytes.fromhex(vector[f"{name}_public_key_hex"]) for name in ("log", "runner"))
+    for case in vector["bodies"]:
+        payload = case["payload"].encode()
+        assert reader.canonical(json.loads(payload)) == payload
+        said = (log_key, "application/vnd.hitproof.log+json", payload, b"")
+        if case["envelope"] is not None:
+            payload_type = "application/vnd.hitproof.receipt-batch+json"
+            found, (signature,) = reader.open_envelope(case["envelope"], payload_type, [runner_key])
+            assert found == payload
+            said = (runner_key, payload_type, payload, signature)
+        made = reader.leaf(case["kind"], json.loads(payload)["at_ms"], *said)
+        assert made.hex() == case["leaf_hex"], case["name"]
+    hit = load("hits")["payload"].encode()
+    assert reader.canonical(json.loads(hit)) == hit
+    status = load("status_list")
+    assert "sha256:" + reader.digest("hitproof/status-list/v1", status["payload"].encode()).hex() == status["digest"]
+
+
+def test_a_trust_file_is_read_alike() -> None:
+    vector = load("trust")
+    trust = json.loads(vector["payload"])
+    roots = [bytes.fromhex(key) for key in trust["root"]["keys"]]
+    payload, signatures = reader.open_envelope(vector["file"], "application/vnd.hitproof.trust+json", roots)
+    assert payload == vector["payload"].encode() == reader.canonical(trust)
+    assert len(signatures) == 3 >= trust["root"]["threshold"]
+    assert reader.read_vkey(trust["log"]["vkey"])[:2] == (trust["log"]["origin"], 1)
+    assert {reader.read_vkey(text)[1] for text in trust["witnesses"]["vkeys"]} == {4}
