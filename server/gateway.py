@@ -11,11 +11,16 @@ import structlog
 from sqlalchemy import Connection
 
 from crypto.errors import Error
+from crypto.note import VerifierKey
 from server.api.authentication import Authenticator
 from server.api.limits import RequestLimits
 from server.api.state import AppState
+from server.datafolder import DataFolder
 from server.embedding.async_embedder import AsyncEmbedder
 from server.index.partitions import PartitionLimits, Partitions
+from server.log.high_water import HighWater
+from server.log.keys import ensure_log_key
+from server.log.storage import DirectoryStorage
 from server.outside import Outside
 from server.reuse.accounting import Accounting
 from server.reuse.budget import TokenBudget
@@ -25,12 +30,16 @@ from server.reuse.eviction import Totals
 from server.reuse.exact import ExactTier
 from server.reuse.flights import Flights
 from server.reuse.follower import Follower
+from server.reuse.hit_journal import HitJournal
 from server.reuse.labelling import Labeller
 from server.reuse.labels import EmbeddingJudge
 from server.reuse.models import ModelRegistry
 from server.reuse.near import NearTier
 from server.reuse.opening import EntryOpener
+from server.reuse.proof_writing import ProofWriter
 from server.reuse.quarantine import Quarantine
+from server.reuse.receipt_making import ReceiptMaker
+from server.reuse.receipts import ReceiptChecker
 from server.reuse.recorder import Recorder
 from server.reuse.reporting import Reporter
 from server.reuse.storing import Storer
@@ -38,7 +47,9 @@ from server.reuse.sweeper import Sweeper
 from server.reuse.tenant_directory import TenantDirectory
 from server.reuse.vectors import VectorReader
 from server.settings import Settings
+from server.standing import note_signer
 from server.store.database import Database
+from server.store.errors import StoreError
 from server.store.platform import PlatformRepository
 from server.telemetry import Telemetry
 from server.upstream.directory import UpstreamDirectory
@@ -48,6 +59,7 @@ log = structlog.get_logger()
 
 UPSTREAM_REFRESH_S: Final = 10.0
 UPSTREAM_START_S: Final = 5.0
+LOG_POLL_S: Final = 1.0
 EMBEDDER_META: Final = "embedder"
 
 
@@ -61,6 +73,8 @@ class Gateway:
         self._tasks: list[asyncio.Task[None]] = []
         clock = outside.clock
         self.database = Database(settings.database, on_fatal=outside.on_fatal)
+        # Before anything is signed or logged: whose log it is, and that our own key is known to it.
+        self._log_key = self.database.write_now(self._prepare_proofs)
         self.embedder = _embedder(settings, outside, telemetry)
         self.tenants = TenantDirectory(
             self.database,
@@ -72,7 +86,7 @@ class Gateway:
         )
         self.partitions = _partitions(settings, outside, self.database, self.tenants)
         self.upstreams = UpstreamDirectory(outside.build_upstream)
-        self.models = ModelRegistry(self.database, self.upstreams, clock)
+        self.models = ModelRegistry(self.database, self.upstreams, clock, outside.random)
         self.recorder = Recorder(
             self.database, telemetry, flush_s=settings.record_flush_s, queue_max=settings.record_queue_max
         )
@@ -83,10 +97,22 @@ class Gateway:
         self.follower = Follower(self.database, self.partitions, self.tenants, clock, on_change=self._forget_tenant)
         self.flights = Flights(flights_max=settings.flights_max, waiters_max=settings.flight_waiters_max)
         self.sweeper = Sweeper(self.database, clock)
+        self.high_water = HighWater(quorum=settings.log_witness_quorum)
+        self.log_storage = DirectoryStorage(DataFolder(settings.data).log)
+        proofs = ProofWriter(clock, outside.random)
+        self.journal = HitJournal(
+            self.database,
+            proofs,
+            telemetry,
+            clock,
+            flush_s=settings.record_flush_s,
+            queue_max=settings.hit_queue_max,
+        )
         self.storer = Storer(
             self.database,
             self.totals,
             self.partitions,
+            proofs,
             embedder_digest=outside.embedder.digest,
             clock=clock,
             random=outside.random,
@@ -108,6 +134,8 @@ class Gateway:
         outside, telemetry, clock = self._outside, self._telemetry, self._outside.clock
         digest = outside.embedder.digest
         quarantine = self.quarantine
+        checker = ReceiptChecker(self.database, kept_max=self._settings.receipt_cache_max)
+        maker = ReceiptMaker(outside.signer, clock, outside.random)
         near = NearTier(
             self.database,
             self.partitions,
@@ -116,16 +144,18 @@ class Gateway:
             clock,
             covers=outside.embedder.covers,
             opener=self.opener,
+            receipts=checker,
             quarantine=quarantine,
         )
         accounting = Accounting(self.recorder, telemetry, clock, outside.random)
-        reporter = Reporter(accounting, clock, outside.random)
-        exact = ExactTier(self.database, self.opener, quarantine, telemetry, clock)
+        reporter = Reporter(accounting, self.journal, self.high_water.state_of, clock, outside.random)
+        exact = ExactTier(self.database, self.opener, checker, quarantine, telemetry, clock)
         computer = Computer(
             ComputerParts(
                 exact=exact,
                 models=self.models,
                 storer=self.storer,
+                receipts=maker,
                 flights=self.flights,
                 labeller=self.labeller,
                 accounting=accounting,
@@ -143,6 +173,7 @@ class Gateway:
             near=near,
             computer=computer,
             storer=self.storer,
+            receipts=maker,
             quarantine=quarantine,
             reporter=reporter,
             accounting=accounting,
@@ -168,6 +199,10 @@ class Gateway:
             totals=self.totals,
             opener=self.opener,
             labeller=self.labeller,
+            hit_journal=self.journal,
+            high_water=self.high_water,
+            log_storage=self.log_storage,
+            gateway_signer=outside.signer,
             telemetry=self._telemetry,
             key_provider=outside.key_provider,
             pepper=outside.pepper,
@@ -185,6 +220,8 @@ class Gateway:
             async with asyncio.timeout(UPSTREAM_START_S):
                 await self.models.ask_upstreams()
         self._run(self.recorder.run())
+        self._run(self.journal.run())
+        self._run(self._follow_log())
         self._run(self.follower.run(self._settings.feed_poll_s))
         self._run(self.labeller.run())
         self._run(self.sweeper.run(self._settings.sweep_interval_s))
@@ -197,10 +234,27 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.recorder.flush()
+        await self.journal.flush()
         await self.upstreams.close()
         await self.embedder.close()
         await self.partitions.close()
         await asyncio.to_thread(self.database.close)
+
+    def _prepare_proofs(self, connection: Connection) -> VerifierKey:
+        """Make sure that there is a log to write to, and that our own key is known to it before it signs anything."""
+        folder, outside, now_ms = DataFolder(self._settings.data), self._outside, self._outside.clock.now_ms()
+        path, signer = folder.log_signing_key_file, outside.signer
+        log_key = ensure_log_key(connection, path, outside.random, origin=self._settings.log_origin)
+        name = f"gateway {signer.key_id[:16]}"
+        note_signer(connection, signer.public_key, "gateway", name, now_ms=now_ms, random=outside.random)
+        return log_key
+
+    async def _follow_log(self) -> None:
+        """Keep up with how far the log is, whoever writes it."""
+        while True:
+            with contextlib.suppress(StoreError):
+                self.high_water.update(await self.database.read(self.high_water.read))
+            await asyncio.sleep(LOG_POLL_S)
 
     async def _note_embedder(self) -> None:
         """Say so when the embedder is another than last time: its vectors never meet the old ones, which expire unseen."""

@@ -21,6 +21,7 @@ from server.app import create_app
 from server.clock import SystemClock, SystemRandom
 from server.datafolder import DataFolder, read_or_create_secret
 from server.embedding.select import CoveringEmbedder, EmbedderChoice, load_default_embedder, load_embedder
+from server.log.keys import load_signing_key
 from server.middleware import Edge
 from server.outside import Outside
 from server.ports import Upstream
@@ -113,6 +114,7 @@ def build_outside(settings: Settings, embedder: CoveringEmbedder, provider: KeyP
         pepper=read_or_create_secret(folder.pepper_file, random),
         embedder=embedder,
         build_upstream=build_upstream,
+        signer=load_signing_key(folder.gateway_signing_key_file, random),
         clock=clock,
         random=random,
     )

@@ -251,13 +251,6 @@ def put_model(connection: Connection, record: ModelRecord, *, actor: str, now_ms
     platform.put_model(record)
 
 
-def revoke_model_version(connection: Connection, model_version: str, *, actor: str, now_ms: int) -> None:
-    """Withdraw a model version for good: its entries answer no more, on any process; raises `NotFound`."""
-    _audit(connection, actor, None, "model.revoke", model_version, {}, now_ms)
-    if PlatformRepository(connection).set_version_status(model_version, "revoked") == 0:
-        raise NotFound("there is no such model version; `hitproof model versions` lists them")
-
-
 def delete_model(connection: Connection, alias: str, *, actor: str, now_ms: int) -> None:
     """Close a model alias; raises `NotFound`."""
     _audit(connection, actor, None, "model.delete", alias, {}, now_ms)

@@ -52,6 +52,15 @@ class Telemetry:
         )  # fmt: skip
         self.index_bytes = Gauge("hitproof_index_resident_bytes", "Resident vectors.", registry=self.registry)
 
+        self.receipts_refused = Counter(
+            "hitproof_receipts_refused", "Answers given but not stored, because their receipt was not right.",
+            ("reason",), registry=self.registry,
+        )  # fmt: skip
+        self.embedding_statements = Counter(
+            "hitproof_embedding_statements", "Embedding statements asked of runners.", ("result",),
+            registry=self.registry,
+        )  # fmt: skip
+
     def render(self) -> bytes:
         """Return the text exposition of all counters."""
         return generate_latest(self.registry)

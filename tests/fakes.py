@@ -16,6 +16,7 @@ from typing import Any
 import httpx2
 import numpy as np
 
+from crypto.ed25519 import SigningKey
 from crypto.manifest import declared_model_version
 from server.app import create_app
 from server.datafolder import DataFolder
@@ -35,6 +36,10 @@ from tenants.key_providers import FileKeyProvider, KeyProvider
 from tenants.quotas import Quota
 
 PEPPER = bytes(range(32))
+#: What runs by itself runs only where a test asks for it.
+QUIET: dict[str, Any] = {"sweep_interval_s": 3600, "log_sequencer": False, "embedding_statement_batch_max": 0}
+#: The key under which every fake gateway declares receipts.
+GATEWAY_KEY = SigningKey(bytes(range(1, 33)))
 
 
 class FakeClock:
@@ -232,9 +237,10 @@ class FakeGateway:
         self.gateway.tenants.forget(identifier)
 
     async def settle(self) -> None:
-        """Wait until labels and records are written and the feed is followed."""
+        """Wait until labels, records and hits are written and the feed is followed."""
         await self.gateway.labeller.settle()
         await self.gateway.recorder.flush()
+        await self.gateway.journal.flush()
         await self.gateway.follower.catch_up()
 
 
@@ -262,7 +268,7 @@ async def fake_gateway(folder: Path, options: Options | None = None) -> AsyncIte
     clock = options.clock or FakeClock()
     random = options.random or SeededRandom(options.seed)
     upstream, embedder = options.upstream or FakeUpstream(), options.embedder or WordEmbedder()
-    settings = load_settings(environ={}, overrides={"data": folder, "sweep_interval_s": 3600, **options.settings})
+    settings = load_settings(environ={}, overrides=QUIET | {"data": folder} | options.settings)
     data = DataFolder(folder)
     data.create()
     if options.provider is None and not data.key_file.exists():
@@ -285,6 +291,7 @@ async def fake_gateway(folder: Path, options: Options | None = None) -> AsyncIte
         pepper=PEPPER,
         embedder=embedder,
         build_upstream=lambda _record, _key: upstream,
+        signer=GATEWAY_KEY,
         clock=clock,
         random=random,
     )

@@ -6,13 +6,17 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from crypto.ed25519 import Signer
 from server.api.authentication import Authenticator, tenant_of
 from server.api.limits import RequestLimits
 from server.embedding.async_embedder import AsyncEmbedder
 from server.index.partitions import Partitions
+from server.log.high_water import HighWater
+from server.log.storage import LogStorage
 from server.ports import Clock, RandomSource
 from server.reuse.engine import ReuseEngine
 from server.reuse.eviction import Totals
+from server.reuse.hit_journal import HitJournal
 from server.reuse.labelling import Labeller
 from server.reuse.models import ModelRegistry
 from server.reuse.opening import EntryOpener
@@ -46,6 +50,10 @@ class AppState:
     totals: Totals
     opener: EntryOpener
     labeller: Labeller
+    hit_journal: HitJournal
+    high_water: HighWater
+    log_storage: LogStorage
+    gateway_signer: Signer
     telemetry: Telemetry
     key_provider: KeyProvider
     pepper: bytes

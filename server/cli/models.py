@@ -5,6 +5,7 @@ A running gateway notices within seconds: it follows the same store.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -91,6 +92,29 @@ def list_versions(data: DataOption = None, config: ConfigOption = None, as_json:
         print_result(shown, as_json=as_json)
 
 
+def _end_version(model_version: str, status: str, data: Path | None, config: Path | None, *, as_json: bool) -> None:
+    from server.standing import end_model_version
+
+    with opened(settings_from(data, config)) as store:
+        store.database.write_now(
+            lambda c: end_model_version(
+                c, model_version, status, actor=ACTOR, now_ms=store.clock.now_ms(), random=store.random
+            )
+        )
+        print_result({"model_version": model_version, "status": status}, as_json=as_json)
+
+
+@models.command("supersede")
+def supersede_version(
+    model_version: Annotated[str, typer.Argument(help="The version, sha256:…")],
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Withdraw a model version without blame: what it answered is reused no more, and its receipts stay good."""
+    _end_version(model_version, "superseded", data, config, as_json=as_json)
+
+
 @models.command("revoke")
 def revoke_version(
     model_version: Annotated[str, typer.Argument(help="The version, sha256:…")],
@@ -99,13 +123,7 @@ def revoke_version(
     as_json: JsonOption = False,
 ) -> None:
     """Withdraw a model version for good: what it answered is reused no more."""
-    from server.setup import revoke_model_version
-
-    with opened(settings_from(data, config)) as store:
-        store.database.write_now(
-            lambda c: revoke_model_version(c, model_version, actor=ACTOR, now_ms=store.clock.now_ms())
-        )
-        print_result({"model_version": model_version, "status": "revoked"}, as_json=as_json)
+    _end_version(model_version, "revoked", data, config, as_json=as_json)
 
 
 @models.command("list")

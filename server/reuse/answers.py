@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 from server.identifiers import format_entry_id
 from server.ports import JsonObject
 from server.reuse.decision import Explanation
 from server.reuse.outcomes import Hit, Miss, Outcome, outcome_name
 from tenants.identifiers import LookupId, TenantId
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptState:
+    """A receipt as its owner is told of it: how far its leaf got in the log, and what its signer vouches for."""
+
+    id: str
+    state: Literal["pending", "included", "witnessed"]
+    grade: str
+
+    def to_json(self) -> JsonObject:
+        """Return the `receipt` object of an answer."""
+        return {"id": self.id, "state": self.state, "grade": self.grade}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +39,7 @@ class Account:
     would_hit: bool = False
     saved_tokens: int = 0
     saved_micro: int = 0
+    receipt: ReceiptState | None = None
 
     def to_json(self) -> JsonObject:
         """Return the `hitproof` object: docs/reference/api.md describes each field."""
@@ -37,7 +52,7 @@ class Account:
             "entry": None if entry is None else format_entry_id(entry),
             "hit": self.lookup if isinstance(outcome, Hit) else None,
             "lookup": self.lookup,
-            "receipt": None,
+            "receipt": None if self.receipt is None else self.receipt.to_json(),
             "reason": outcome.reason,
             "model_version": self.model_version,
             "policy_version": self.policy_version,
@@ -64,6 +79,8 @@ class Account:
             headers["x-hitproof-hit"] = self.lookup
         if entry is not None:
             headers["x-hitproof-entry"] = format_entry_id(entry)
+        if self.receipt is not None:
+            headers["x-hitproof-receipt"] = self.receipt.id
         return headers
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from crypto.errors import Error
+from crypto.errors import EncodingError, Error, VerificationError
 from server.index.errors import VectorIndexError
 from server.ports import Chunk, Clock, Completion, JsonObject
 from server.reuse.accounting import Accounting
@@ -21,14 +21,15 @@ from server.reuse.labelling import Labeller
 from server.reuse.models import ModelRegistry
 from server.reuse.outcomes import Bypass, Hit, Miss, Outcome
 from server.reuse.payload import provenance_to_json
+from server.reuse.proof_writing import SignerRevoked
+from server.reuse.receipt_making import MadeReceipt, Receiptable, ReceiptMaker
 from server.reuse.replay import replay_chunks
 from server.reuse.reporting import Reporter
 from server.reuse.sight import Asked, Sight
-from server.reuse.storing import Fresh, Storer
+from server.reuse.storing import Fresh, Stored, Storer
 from server.store.errors import StoreError
 from server.telemetry import Telemetry
 from tenants.errors import TenantError
-from tenants.identifiers import EntryId
 
 log = structlog.get_logger()
 
@@ -40,6 +41,7 @@ class ComputerParts:
     exact: ExactTier
     models: ModelRegistry
     storer: Storer
+    receipts: ReceiptMaker
     flights: Flights
     labeller: Labeller
     accounting: Accounting
@@ -64,26 +66,43 @@ class Computer:
         key = sight.identity.exact_key if sight is not None and shared else None
 
         async def fly(flight: Flight) -> Landed:
-            if sight is not None and key is not None:
+            if sight is not None and key is not None and self._parts.reporter.may_give_hits:
                 # A flight for the same question may have landed between our look and our start: its answer is there.
                 found = await self._parts.exact.ask(asked, sight.identity)
-                if found is not None and isinstance(found.outcome, Hit) and found.response is not None:
-                    return Landed(Completion(found.response, None), found.outcome, asked.model.model_version, found.row)
-            completion = await self._call(asked, flight)
-            return await self._land(asked, sight, outcome, completion)
+                if isinstance(found, Sight) and isinstance(found.outcome, Hit) and found.response is not None:
+                    whole, version = Completion(found.response, None), asked.model.model_version
+                    return Landed(whole, found.outcome, version, found.row, found.receipt)
+            return await self._land(asked, sight, outcome, await self._call(asked, sight, flight))
 
         flight = self._parts.flights.join(asked.tenant.id, key, fly)
         if asked.request.is_streamed:
             headers = {"x-hitproof-cache": _early_name(outcome), "x-hitproof-outcome": _early_name(outcome)}
             return StreamedAnswer(flight.tenant, self._follow(asked, sight, outcome, flight), headers)
         landed = await flight.result()
+        if self._may_not_be_given(landed):
+            flight = self._fly_alone(asked, sight)
+            landed = await flight.result()
         account = self._account_landed(asked, sight, outcome, flight, landed)
         if landed.row is not None:
             return self._parts.reporter.replay(asked, landed.completion.response, account, owner=landed.row.tenant_id)
         return Answer(flight.tenant, account, landed.completion.response)
 
-    async def _call(self, asked: Asked, flight: Flight) -> Completion:
+    def _may_not_be_given(self, landed: Landed) -> bool:
+        """Tell whether a found answer came to one more who waited than there is room to note hits for."""
+        return landed.row is not None and not self._parts.reporter.may_give_hits
+
+    def _fly_alone(self, asked: Asked, sight: Sight | None) -> Flight:
+        """Start a flight that is nobody else's and looks nowhere."""
+
+        async def fly(flight: Flight) -> Landed:
+            return await self._land(asked, sight, Miss("log_behind"), await self._call(asked, sight, flight))
+
+        return self._parts.flights.join(asked.tenant.id, None, fly)
+
+    async def _call(self, asked: Asked, sight: Sight | None, flight: Flight) -> Completion:
         body = {**asked.request.upstream_body, "model": asked.model.record.requested}
+        if asked.model.kind == "runner" and sight is not None:
+            body["hitproof_statement"] = self._parts.receipts.ask(asked.tenant)
         upstream, salt = asked.model.upstream, asked.tenant.salt
         if not asked.request.is_streamed:
             return await upstream.complete(body, tenant_salt=salt)
@@ -108,31 +127,36 @@ class Computer:
             return Landed(completion, Miss(reason), asked.model.model_version)
         prompt_tokens, output_tokens, _ = self._parts.accounting.price(asked.model.record, completion.response)
         await self._parts.budget.spend(asked.tenant.id, asked.tenant.quota, prompt_tokens + output_tokens)
-        stored: EntryId | None = None
-        reason = outcome.reason
-        if sight is not None:
-            stored, why_not = await self._store(asked, sight, completion, version, reported)
-            if why_not is not None:
-                reason = f"{reason}; not stored: {why_not}"
-        return Landed(completion, Miss(reason, stored), version)
+        if sight is None:
+            return Landed(completion, Miss(outcome.reason), version)
+        stored = await self._store(asked, sight, completion, version, reported)
+        if isinstance(stored, str):
+            return Landed(completion, Miss(f"{outcome.reason}; not stored: {stored}"), version)
+        return Landed(completion, Miss(outcome.reason, stored.entry), version, receipt=stored.receipt)
 
     async def _store(
         self, asked: Asked, sight: Sight, completion: Completion, version: str, reported: str
-    ) -> tuple[EntryId | None, str | None]:
+    ) -> Stored | str:
+        """Store a whole answer with its receipt; return what it became, or why it did not."""
         steering, policy = asked.request.steering, asked.tenant.policy
-        if steering.no_store:
-            return None, "no_store"
-        why_not = reason_not_to_store(completion.response)
+        why_not = "no_store" if steering.no_store else reason_not_to_store(completion.response)
         if why_not is not None:
-            return None, why_not
+            return why_not
+        try:
+            receipt = self._make_receipt(asked, completion, version)
+        except (VerificationError, EncodingError) as error:
+            reason = getattr(error, "reason", "") or "not_statable"
+            self._parts.telemetry.receipts_refused.labels(reason).inc()
+            log.warning("receipt_refused", upstream=asked.model.record.upstream, reason=reason, error=str(error)[:200])
+            return "receipt_invalid"
         prompt_tokens, output_tokens, cost_micro = self._parts.accounting.price(asked.model.record, completion.response)
         current = version == asked.model.model_version
-        identity = sight.identity if current else asked.identify(version, self._parts.embedder_digest)
         fresh = Fresh(
-            identity=identity,
+            identity=sight.identity if current else asked.identify(version, self._parts.embedder_digest),
             messages=list(asked.request.messages),
             parameters=asked.request.material_parameters,
             response=completion.response,
+            receipt=receipt,
             provenance=provenance_to_json(completion.provenance),
             question=None if sight.near is None else sight.near.question,
             source="runner" if completion.provenance is not None else "upstream",
@@ -146,13 +170,27 @@ class Computer:
             tags=steering.tags,
         )
         try:
-            return await self._parts.storer.store(asked.tenant, fresh), None
+            return await self._parts.storer.store(asked.tenant, fresh)
         except OverQuota:
-            return None, "over_quota"
+            return "over_quota"
+        except SignerRevoked:
+            return "signer_revoked"
         except (StoreError, TenantError, VectorIndexError) as error:
             self._parts.telemetry.degraded.labels("store").inc()
             log.warning("not_stored", error=type(error).__name__)
-            return None, "store_unavailable"
+            return "store_unavailable"
+
+    def _make_receipt(self, asked: Asked, completion: Completion, version: str) -> MadeReceipt:
+        """Verify the runner's receipt, or declare one where nobody signs; raises `VerificationError`, `EncodingError`."""
+        request, model, provenance = asked.request, asked.model, completion.provenance
+        about = Receiptable(
+            request.messages, request.material_parameters, completion.response, model.record.requested, version
+        )
+        if provenance is None or (model.runner is None and provenance.statement is None):
+            return self._parts.receipts.declare(asked.tenant, about)
+        if model.runner is None:
+            raise VerificationError("the runner signs under a key that it has not announced", reason="signer_unknown")
+        return self._parts.receipts.accept(asked.tenant, about, provenance, model.runner)
 
     async def _follow(
         self, asked: Asked, sight: Sight | None, outcome: Outcome, flight: Flight
@@ -165,6 +203,10 @@ class Computer:
                 if item.get("choices") or asked.request.wants_usage:
                     yield item
                 continue
+            if self._may_not_be_given(item):
+                async for rest in self._follow(asked, sight, outcome, self._fly_alone(asked, sight)):
+                    yield rest
+                return
             account = self._account_landed(asked, sight, outcome, flight, item)
             if not passed:
                 response = item.completion.response
@@ -183,8 +225,10 @@ class Computer:
     ) -> Account:
         final: Outcome = outcome if isinstance(outcome, Bypass) else landed.outcome
         if sight is not None and landed.row is not None:
-            sight = replace(sight, row=landed.row)
-        account = replace(self._parts.reporter.account(asked, final, sight), model_version=landed.model_version)
+            sight = replace(sight, outcome=landed.outcome, row=landed.row, receipt=landed.receipt)
+        stored = landed.receipt if isinstance(final, Miss) else None
+        account = self._parts.reporter.account(asked, final, sight, stored)
+        account = replace(account, model_version=landed.model_version)
         self._parts.reporter.record(asked, account, sight)
         if sight is not None and sight.near is not None and flight.take_label():
             self._parts.labeller.offer(asked.tenant, account.lookup, sight.near, landed.completion.response)

@@ -16,17 +16,19 @@ from server.reuse.answers import Account, Answer, StreamedAnswer
 from server.reuse.computing import Computer
 from server.reuse.decision import Accept, Decision, Reject, WouldAccept
 from server.reuse.exact import ExactTier
-from server.reuse.fingerprint import is_of_conversation
+from server.reuse.fingerprint import Identity, is_of_conversation
 from server.reuse.models import ModelRegistry
 from server.reuse.near import NearTier
 from server.reuse.outcomes import Bypass, Hit, Miss, Refused
 from server.reuse.plan import reason_for_exact_only, reason_to_bypass
 from server.reuse.quarantine import Quarantine
+from server.reuse.receipt_making import Receiptable, ReceiptMaker
 from server.reuse.reporting import Reporter
 from server.reuse.request import ChatRequest
 from server.reuse.sight import Asked, Sight
-from server.reuse.storing import Fresh, Storer
+from server.reuse.storing import Fresh, Stored, Storer
 from server.reuse.tenant_directory import TenantDirectory
+from server.reuse.verification import OF_RECEIPTS, Doubt
 from tenants.identifiers import EntryId, KeyId, TenantId
 
 
@@ -42,6 +44,7 @@ class ReuseEngine:
         near: NearTier,
         computer: Computer,
         storer: Storer,
+        receipts: ReceiptMaker,
         quarantine: Quarantine,
         reporter: Reporter,
         accounting: Accounting,
@@ -54,6 +57,7 @@ class ReuseEngine:
         self._near = near
         self._computer = computer
         self._storer = storer
+        self._receipts = receipts
         self._quarantine = quarantine
         self._reporter = reporter
         self._accounting = accounting
@@ -67,9 +71,12 @@ class ReuseEngine:
             return await self._computer.compute(asked, None, Bypass(asked.bypass))
         sight = await self._look(asked, search=not request.steering.no_cache)
         if isinstance(sight.outcome, Hit):
-            if not self._accounting.is_audited(asked.tenant.policy, sight.outcome):
+            if self._accounting.is_audited(asked.tenant.policy, sight.outcome):
+                sight = sight.without_hit("audit")
+            elif self._reporter.may_give_hits:
                 return self._hit(asked, sight)
-            sight = replace(sight, outcome=Miss("audit"), response=None, row=None)
+            else:
+                sight = sight.without_hit("log_behind")
         if request.steering.only_if_cached:
             return self._refuse(asked, sight)
         return await self._computer.compute(asked, sight, sight.outcome)
@@ -82,23 +89,26 @@ class ReuseEngine:
         sight = await self._look(asked, search=True)
         return self._reporter.account(asked, sight.outcome, sight), sight.response
 
-    async def put(self, tenant: TenantId, key: KeyId, request: ChatRequest, response: JsonObject) -> EntryId:
+    async def put(self, tenant: TenantId, key: KeyId, request: ChatRequest, response: JsonObject) -> Stored:
         """Store a client's own *response* to *request*; it is declared by that client and never leaves its tenant."""
         asked = await self._ask(tenant, key, request)
         sight = await self._look(asked, search=False)
-        model = asked.model.record
+        model, version = asked.model.record, asked.model.model_version
+        parameters = request.material_parameters
+        about = Receiptable(request.messages, parameters, response, model.alias, version)
         return await self._storer.store(
             asked.tenant,
             Fresh(
                 identity=sight.identity,
                 messages=list(request.messages),
-                parameters=request.material_parameters,
+                parameters=parameters,
                 response=response,
+                receipt=self._receipts.declare(asked.tenant, about),
                 provenance=None,
                 question=None if sight.near is None else sight.near.question,
                 source="client",
                 model=model.alias,
-                model_version=asked.model.model_version,
+                model_version=version,
                 reported="",
                 prompt_tokens=0,
                 output_tokens=0,
@@ -117,10 +127,17 @@ class ReuseEngine:
     async def _look(self, asked: Asked, *, search: bool) -> Sight:
         """Look in the exact tier, then by meaning."""
         identity = asked.identify(asked.model.model_version, self._embedder_digest)
-        if search:
-            found = await self._exact.ask(asked, identity)
-            if found is not None:
-                return found
+        exact = await self._exact.ask(asked, identity) if search else None
+        if isinstance(exact, Sight):
+            return exact
+        sight = await self._look_near(asked, identity, search=search)
+        if isinstance(exact, Doubt) and exact.reason in OF_RECEIPTS and isinstance(sight.outcome, Miss):
+            # The very request is there and may not answer for its receipt's sake: that is what its owner can mend.
+            return replace(sight, outcome=Miss(exact.reason))
+        return sight
+
+    async def _look_near(self, asked: Asked, identity: Identity, *, search: bool) -> Sight:
+        """Look by meaning, where request and policy allow it."""
         exact_only = reason_for_exact_only(asked.request, asked.tenant.policy)
         if exact_only is not None:
             return Sight(Miss(exact_only), None, None, identity, None)
@@ -135,16 +152,16 @@ class ReuseEngine:
         if near.decision is None:
             return Sight(Miss("no_cache" if not search else f"degraded_{near.fault}"), None, None, identity, near)
         if isinstance(near.decision, Accept) and near.accepted is not None:
-            found_near = near.accepted
-            payload = found_near.payload
+            found = near.accepted
+            payload = found.payload
             if not is_of_conversation(asked.request, payload.messages, payload.parameters, whole=False):
-                await self._quarantine.put(asked.tenant.id, found_near.row.id, "other_conversation")
+                await self._quarantine.put(asked.tenant.id, found.row.id, "other_conversation")
                 return Sight(Miss("not_opened"), None, None, identity, near)
-            outcome = Hit("private", found_near.row.id, "same_meaning")
-            return Sight(outcome, payload.response, found_near.row, identity, near)
+            outcome = Hit("private", found.row.id, "same_meaning")
+            return Sight(outcome, payload.response, found.row, identity, near, found.receipt)
         if isinstance(near.decision, WouldAccept):
             return Sight(Miss("shadow"), None, None, identity, near)
-        return Sight(Miss(_reason(near.decision)), None, None, identity, near)
+        return Sight(Miss(_reason(near.decision, near.doubt)), None, None, identity, near)
 
     async def quarantine(self, tenant: TenantId, entry: EntryId, reason: str) -> bool:
         """Take an entry of *tenant* out of service; False when there was none, or the store cannot do so now."""
@@ -163,7 +180,9 @@ class ReuseEngine:
         return Answer(asked.tenant.id, account, None)
 
 
-def _reason(decision: Decision) -> str:
+def _reason(decision: Decision, doubt: str | None) -> str:
     if not isinstance(decision, Reject):
         return "not_opened"
+    if decision.reason == "no_candidate" and doubt is not None:
+        return doubt
     return decision.reason if decision.guard is None else f"guard_{decision.guard}"

@@ -16,6 +16,7 @@ from typing import TypeAlias
 from crypto.errors import Error
 from server.ports import Completion, JsonObject
 from server.reuse.outcomes import Hit, Miss
+from server.reuse.receipts import Receipt
 from server.store.records import StoredEntry
 from tenants.identifiers import TenantId
 
@@ -26,12 +27,16 @@ class TooManyFlights(Error):
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """How a flight ended well: the whole answer, and what became of it. *row* is where it was found, if it was there."""
+    """How a flight ended well: the whole answer, and what became of it.
+
+    *row* is where it was found, if it was there; *receipt* stands behind what was found or stored.
+    """
 
     completion: Completion
     outcome: Hit | Miss
     model_version: str
     row: StoredEntry | None = None
+    receipt: Receipt | None = None
 
 
 class Flight:

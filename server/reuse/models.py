@@ -2,7 +2,8 @@
 
 A change of version is noticed in three ways: when the gateway asks its upstreams, when a runner's answer names another
 version, and when a third party reports another model name. Each supersedes the old version: its entries stop at once,
-because every hit reads the version's status with its row.
+because every hit reads the version's status with its row. What the gateway learns of a runner's signing key is written
+down, and logged, before anything is stored under it.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ import structlog
 from crypto.canonical import canonical_json
 from crypto.errors import Error
 from crypto.manifest import declared_model_version
-from server.ports import Clock, Completion, Upstream, UpstreamModel
+from server.ports import Clock, Completion, RandomSource, Upstream, UpstreamModel
+from server.reuse.runner_identity import RunnerIdentity, read_identity
+from server.standing import activate_model_version, note_signer
 from server.store.database import Database
+from server.store.errors import Conflict
 from server.store.platform import PlatformRepository
 from server.store.records import ModelRecord, ModelVersionRecord, UpstreamRecord
 from server.upstream.directory import UpstreamDirectory
@@ -31,11 +35,13 @@ class UnknownModel(Error):
 
 @dataclass(frozen=True, slots=True)
 class ResolvedModel:
-    """A model alias with all that a lookup needs of it."""
+    """A model alias with all that a lookup needs of it; *runner* is who signs there, where a runner announced its key."""
 
     record: ModelRecord
     upstream: Upstream
     base_url: str
+    kind: str
+    runner: RunnerIdentity | None
 
     @property
     def model_version(self) -> str:
@@ -48,12 +54,14 @@ class ResolvedModel:
 class ModelRegistry:
     """The aliases of the platform, in memory, backed by the store."""
 
-    def __init__(self, database: Database, upstreams: UpstreamDirectory, clock: Clock) -> None:
+    def __init__(self, database: Database, upstreams: UpstreamDirectory, clock: Clock, random: RandomSource) -> None:
         self._database = database
         self._upstreams = upstreams
         self._clock = clock
+        self._random = random
         self._models: dict[str, ModelRecord] = {}
         self._records: dict[str, UpstreamRecord] = {}
+        self._runners: dict[str, RunnerIdentity] = {}
 
     async def refresh(self) -> None:
         """Read aliases and upstreams again."""
@@ -64,7 +72,12 @@ class ModelRegistry:
             )
         )
         self._models = {model.alias: model for model in models}
-        self._records = {upstream.name: upstream for upstream in upstreams}
+        records = {upstream.name: upstream for upstream in upstreams}
+        # Whoever answers at another address, or under another token, must say anew who it is.
+        self._runners = {
+            name: runner for name, runner in self._runners.items() if records.get(name) == self._records.get(name)
+        }
+        self._records = records
         await self._upstreams.refresh(upstreams)
 
     def resolve(self, alias: str) -> ResolvedModel:
@@ -75,7 +88,8 @@ class ModelRegistry:
         upstream = self._upstreams.get(record.upstream)
         if upstream is None:
             raise UpstreamUnavailable(f"the upstream of {alias[:80]!r} cannot be used; the operator's log says why")
-        return ResolvedModel(record, upstream, self._records[record.upstream].base_url)
+        found = self._records[record.upstream]
+        return ResolvedModel(record, upstream, found.base_url, found.kind, self._runners.get(record.upstream))
 
     def list_aliases(self) -> list[ModelRecord]:
         """Return all aliases by name."""
@@ -92,13 +106,37 @@ class ModelRegistry:
             if record is None or record.kind != "runner":
                 continue
             try:
-                offered = {model.name: model for model in await upstream.list_models()}
+                listed = await upstream.list_models()
             except UpstreamError as error:
                 log.warning("upstream_not_reached", upstream=name, error=type(error).__name__)
                 continue
+            await self._note_runner(name, read_identity(listed))
+            offered = {model.name: model for model in listed}
             for model in list(self._models.values()):
                 if model.upstream == name and model.requested in offered:
                     await self._activate_offered(model, offered[model.requested])
+
+    async def _note_runner(self, name: str, identity: RunnerIdentity | None) -> None:
+        """Write down who signs at the upstream *name*; under a key that cannot be written down nothing is believed."""
+        if identity is None:
+            self._runners.pop(name, None)
+            return
+        if self._runners.get(name) == identity:
+            return
+        now_ms = self._clock.now_ms()
+        try:
+            await self._database.write(
+                lambda connection: note_signer(
+                    connection, identity.public_key, "runner", name, tuple(identity.models), now_ms=now_ms,
+                    random=self._random,
+                )
+            )  # fmt: skip
+        except Conflict as error:
+            self._runners.pop(name, None)
+            log.error("signing_key_refused", upstream=name, error=str(error))
+            return
+        self._runners[name] = identity
+        log.info("signing_key_known", upstream=name, key=identity.key_id)
 
     async def note_completion(self, resolved: ResolvedModel, completion: Completion) -> tuple[str, str]:
         """Return (model version, reported name) of *completion*, and supersede the old version if they changed."""
@@ -122,7 +160,9 @@ class ModelRegistry:
 
     async def _activate(self, model: ModelRecord, version: ModelVersionRecord) -> None:
         superseded = await self._database.write(
-            lambda connection: PlatformRepository(connection).activate_version(model.alias, version)
+            lambda connection: activate_model_version(
+                connection, model.alias, version, now_ms=self._clock.now_ms(), random=self._random
+            )
         )
         await self.refresh()
         log.info("model_version_active", model=model.alias, version=version.model_version, superseded=superseded)

@@ -24,9 +24,10 @@ from server.reuse.payload import EntryPayload
 from server.reuse.policy import ReusePolicy
 from server.reuse.quantise import norms_squared, quantise
 from server.reuse.quarantine import Quarantine
+from server.reuse.receipts import Receipt, ReceiptChecker
 from server.reuse.storing import Question
 from server.reuse.tenant_directory import TenantContext
-from server.reuse.verification import doubt_row
+from server.reuse.verification import OF_RECEIPTS, Doubt, doubt_row
 from server.store.database import Database
 from server.store.entries import EntryRepository
 from server.store.records import StoredEntry
@@ -40,22 +41,27 @@ CANDIDATES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An opened candidate: the row, what it sealed, and its exact score."""
+    """An opened candidate: the row, what it sealed, its exact score, and the receipt behind it."""
 
     row: StoredEntry
     payload: EntryPayload
     score: int
+    receipt: Receipt
 
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """What the semantic tier came to. *decision* is None when *fault* says why nothing was compared."""
+    """What the semantic tier came to. *decision* is None when *fault* says why nothing was compared.
+
+    *doubt* is why a candidate that would have been compared was left out, where its receipt was the reason.
+    """
 
     question: Question | None
     decision: Decision | None
     found: dict[EntryId, Found]
     scores: tuple[tuple[EntryId, int], ...]
     fault: str | None
+    doubt: str | None = None
 
     @property
     def candidate(self) -> Found | None:
@@ -85,6 +91,7 @@ class NearTier:
         *,
         covers: Callable[[str], bool],
         opener: EntryOpener,
+        receipts: ReceiptChecker,
         quarantine: Quarantine,
     ) -> None:
         self._database = database
@@ -94,6 +101,7 @@ class NearTier:
         self._clock = clock
         self._covers = covers
         self._opener = opener
+        self._receipts = receipts
         self._quarantine = quarantine
 
     async def ask(
@@ -119,7 +127,7 @@ class NearTier:
             candidates = await self._partitions.search(key, question.vector, CANDIDATES)
             scores = tuple((EntryId(candidate.id), candidate.score) for candidate in candidates)
             worth = _worth_opening(scores, tenant.policy, question, threshold_ten_thousandths)
-            found = await self._open(tenant, fingerprint, worth, max_age_s) if worth else {}
+            found, doubt = await self._open(tenant, fingerprint, worth, max_age_s)
         except PartitionNotReady:
             self._telemetry.degraded.labels("index_loading").inc()
             return Near(question, None, {}, (), "index_loading")
@@ -133,7 +141,7 @@ class NearTier:
             tenant.policy,
             steer_threshold_ten_thousandths=threshold_ten_thousandths,
         )
-        return Near(question, decision, found, scores, None)
+        return Near(question, decision, found, scores, None, doubt)
 
     async def _question(self, query: str) -> Question | None:
         try:
@@ -151,8 +159,11 @@ class NearTier:
         fingerprint: bytes,
         scores: tuple[tuple[EntryId, int], ...],
         max_age_s: int | None,
-    ) -> dict[EntryId, Found]:
-        """Read and open candidates, best first; those that may not answer now are left out."""
+    ) -> tuple[dict[EntryId, Found], str | None]:
+        """Read and open candidates, best first; those that may not answer now are left out.
+
+        Also returned is the first doubt about a receipt that left one out.
+        """
         rows: dict[EntryId, StoredEntry] = {}
         for entry, _ in scores:
             row = await self._database.read_by_key(
@@ -162,19 +173,30 @@ class NearTier:
                 rows[entry] = row
         now_ms = self._clock.now_ms()
         found: dict[EntryId, Found] = {}
+        doubted: str | None = None
         for entry, score in scores:
             row = rows.get(entry)
             if row is None:
                 continue
-            doubt = doubt_row(row, tenant=tenant.id, fingerprint=fingerprint, now_ms=now_ms, max_age_s=max_age_s)
-            if doubt is not None:
-                if doubt.quarantine:
-                    await self._quarantine.put(tenant.id, entry, doubt.reason)
-                continue
-            payload = await self._opener.open(tenant, row)
-            if payload is not None and payload.facts is not None and payload.norm_squared is not None:
-                found[entry] = Found(row, payload, score)
-        return found
+            opened: Found | Doubt | None = doubt_row(
+                row, tenant=tenant.id, fingerprint=fingerprint, now_ms=now_ms, max_age_s=max_age_s
+            )
+            if opened is None:
+                opened = await self._open_one(tenant, row, score)
+            if isinstance(opened, Doubt):
+                doubted = doubted or (opened.reason if opened.reason in OF_RECEIPTS else None)
+                if opened.quarantine:
+                    await self._quarantine.put(tenant.id, entry, opened.reason)
+            elif opened is not None:
+                found[entry] = opened
+        return found, doubted
+
+    async def _open_one(self, tenant: TenantContext, row: StoredEntry, score: int) -> Found | Doubt | None:
+        payload = await self._opener.open(tenant, row)
+        if payload is None or payload.facts is None or payload.norm_squared is None:
+            return None
+        receipt = await self._receipts.check(tenant, row, payload)
+        return receipt if isinstance(receipt, Doubt) else Found(row, payload, score, receipt)
 
 
 def _worth_opening(

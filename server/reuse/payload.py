@@ -39,7 +39,10 @@ class EntryTerms:
 
 @dataclass(frozen=True, slots=True)
 class EntryPayload:
-    """The sealed content of one entry; *facts* and *norm_squared* are None where nothing may match it by meaning."""
+    """The sealed content of one entry; *facts* and *norm_squared* are None where nothing may match it by meaning.
+
+    *openings* are the salts of its receipt's commitments, in hexadecimal by kind; None in an entry older than receipts.
+    """
 
     messages: list[JsonObject]
     parameters: JsonObject
@@ -47,6 +50,7 @@ class EntryPayload:
     norm_squared: int | None
     response: JsonObject
     provenance: JsonObject | None
+    openings: JsonObject | None
     terms: EntryTerms
 
 
@@ -75,6 +79,7 @@ def seal_payload(
             "norm_squared": payload.norm_squared,
             "response": payload.response,
             "provenance": payload.provenance,
+            "openings": payload.openings,
             "terms": payload.terms,
         }
     )
@@ -93,6 +98,7 @@ def unseal_payload(sealed: bytes, *, key: DataKey, tenant: TenantId, entry: Entr
         plain["norm_squared"],
         plain["response"],
         plain["provenance"],
+        plain.get("openings"),
         EntryTerms(**{name: plain["terms"][name] for name in EntryTerms.__dataclass_fields__}),
     )
 

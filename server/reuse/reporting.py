@@ -1,32 +1,56 @@
-"""What is said of a lookup: its account to the caller, its record to the store, its answer given back under a fresh id."""
+"""What is said of a lookup: its account to the caller, its record to the store, its answer given back under a fresh id.
+
+A hit is also noted in the journal of hits, by the one function that makes its record.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Literal, TypeAlias
 
 from server.identifiers import new_lookup_id
 from server.ports import Clock, JsonObject, RandomSource
 from server.reuse.accounting import Accounting
-from server.reuse.answers import Account, Answer, LastChunk, StreamedAnswer
+from server.reuse.answers import Account, Answer, LastChunk, ReceiptState, StreamedAnswer
 from server.reuse.decision import WouldAccept
+from server.reuse.hit_journal import HitJournal
 from server.reuse.outcomes import Hit, Outcome
+from server.reuse.receipts import Receipt
 from server.reuse.replay import replay_chunks, replay_whole
 from server.reuse.sight import Asked, Sight
 from tenants.identifiers import TenantId
+
+#: How far the leaf with that number in the outbox has got.
+StateOf: TypeAlias = Callable[[int], Literal["pending", "included", "witnessed"]]
 
 
 class Reporter:
     """Accounts for requests of any tenant."""
 
-    def __init__(self, accounting: Accounting, clock: Clock, random: RandomSource) -> None:
+    def __init__(
+        self,
+        accounting: Accounting,
+        journal: HitJournal,
+        state_of: StateOf,
+        clock: Clock,
+        random: RandomSource,
+    ) -> None:
         self._accounting = accounting
+        self._journal = journal
+        self._state_of = state_of
         self._clock = clock
         self._random = random
 
-    def account(self, asked: Asked, outcome: Outcome, sight: Sight | None) -> Account:
-        """Make the account of one request that came to *outcome*."""
+    @property
+    def may_give_hits(self) -> bool:
+        """Whether there is room to note a hit: without, none is given."""
+        return not self._journal.is_full
+
+    def account(self, asked: Asked, outcome: Outcome, sight: Sight | None, stored: Receipt | None = None) -> Account:
+        """Make the account of one request that came to *outcome*; *stored* is the receipt of a fresh answer."""
         is_hit = isinstance(outcome, Hit)
         row = sight.row if sight is not None and is_hit else None
+        receipt = sight.receipt if sight is not None and is_hit else stored
         near = None if sight is None else sight.near
         decision = None if near is None else near.decision
         return Account(
@@ -39,10 +63,21 @@ class Reporter:
             would_hit=isinstance(decision, WouldAccept),
             saved_tokens=0 if row is None else row.prompt_tokens + row.output_tokens,
             saved_micro=0 if row is None else row.cost_micro,
+            receipt=None if receipt is None else self.show_receipt(receipt.id, receipt.seq, receipt.grade),
         )
 
+    def show_receipt(self, receipt: str, seq: int, grade: str) -> ReceiptState:
+        """Return how a receipt stands whose leaf has the number *seq*."""
+        return ReceiptState(receipt, self._state_of(seq), grade)
+
     def record(self, asked: Asked, account: Account, sight: Sight | None) -> None:
-        """Count one request and queue its record."""
+        """Count one request and queue its record; a hit is also noted for the log."""
+        if isinstance(account.outcome, Hit):
+            if sight is None or sight.receipt is None:
+                raise RuntimeError("a hit without a receipt")
+            self._journal.note(
+                asked.tenant, account.lookup, account.outcome, sight.receipt, asked.request.messages, sight.match
+            )
         self._accounting.record(
             tenant=asked.tenant,
             key=asked.key,

@@ -9,7 +9,7 @@ from typing import Any, Final
 from server.ports import JsonObject
 
 #: Top-level fields that never reach the upstream and never enter a key: they speak to us or about transport.
-OURS: Final = frozenset({"hitproof", "stream", "stream_options"})
+OURS: Final = frozenset({"hitproof", "hitproof_statement", "stream", "stream_options"})
 #: Fields that reach the upstream but cannot change an answer, so two requests that differ only here are one.
 IMMATERIAL: Final = frozenset({"user", "metadata", "store", "safety_identifier", "service_tier"})
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from server.ports import JsonObject
-from server.reuse.decision import Reject
+from server.reuse.decision import Accept, Reject
 from server.reuse.fingerprint import Identity, identify
+from server.reuse.hit_journal import Match
 from server.reuse.models import ResolvedModel
 from server.reuse.near import Near
-from server.reuse.outcomes import Outcome
+from server.reuse.outcomes import Hit, Miss, Outcome
+from server.reuse.receipts import Receipt
 from server.reuse.request import ChatRequest
 from server.reuse.tenant_directory import TenantContext
 from server.store.records import StoredEntry
@@ -18,19 +20,33 @@ from tenants.identifiers import KeyId
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What a lookup found before anything was computed: a hit with its response, or the reason for none."""
+    """What a lookup found before anything was computed: a hit with its response and receipt, or the reason for none."""
 
     outcome: Outcome
     response: JsonObject | None
     row: StoredEntry | None
     identity: Identity
     near: Near | None
+    receipt: Receipt | None = None
 
     @property
     def guard(self) -> str | None:
         """The guard that kept the nearest candidate from answering, if one did."""
         decision = None if self.near is None else self.near.decision
         return decision.guard if isinstance(decision, Reject) else None
+
+    def without_hit(self, reason: str) -> Sight:
+        """Return what is left of a hit that may not be given for that *reason*: a miss."""
+        return replace(self, outcome=Miss(reason), response=None, row=None, receipt=None)
+
+    @property
+    def match(self) -> Match | None:
+        """What a hit of the private tier rests on."""
+        if not isinstance(self.outcome, Hit) or self.outcome.tier != "private" or self.near is None:
+            return None
+        if self.near.question is None or not isinstance(self.near.decision, Accept):
+            return None
+        return Match(self.near.question.vector, self.near.decision.tau)
 
 
 @dataclass(frozen=True, slots=True)

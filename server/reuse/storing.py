@@ -1,4 +1,8 @@
-"""Turn a fresh answer into an entry: check, seal, store with its feed row in one transaction, then make it findable."""
+"""Turn a fresh answer and its receipt into an entry: seal, store in one transaction, then make it findable.
+
+In that transaction stand the policy's leaf where it was not announced yet, the receipt with its leaf, the entry and its
+feed row: none is ever there without the others.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import numpy as np
 import structlog
 from sqlalchemy import Connection
 
+from crypto.merkle import leaf_hash
 from crypto.similarity import is_matchable
 from server.identifiers import new_entry_id
 from server.index.partitions import PartitionKey, Partitions
@@ -17,7 +22,10 @@ from server.reuse.eviction import Totals
 from server.reuse.fingerprint import Identity
 from server.reuse.guards import Facts
 from server.reuse.payload import EntryPayload, EntryTerms, seal_payload, seal_vector
+from server.reuse.proof_writing import ProofWriter
 from server.reuse.quantise import norms_squared
+from server.reuse.receipt_making import MadeReceipt
+from server.reuse.receipts import Receipt
 from server.reuse.tenant_directory import TenantContext
 from server.store.database import Database
 from server.store.entries import EntryRepository
@@ -52,6 +60,7 @@ class Fresh:
     messages: list[JsonObject]
     parameters: JsonObject
     response: JsonObject
+    receipt: MadeReceipt
     provenance: JsonObject | None
     question: Question | None
     source: str
@@ -65,6 +74,14 @@ class Fresh:
     tags: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What an answer became: an entry and the receipt that stands behind it."""
+
+    entry: EntryId
+    receipt: Receipt
+
+
 class Storer:
     """Stores entries of any tenant and keeps each within its quota."""
 
@@ -73,6 +90,7 @@ class Storer:
         database: Database,
         totals: Totals,
         partitions: Partitions,
+        proofs: ProofWriter,
         *,
         embedder_digest: str,
         clock: Clock,
@@ -81,32 +99,38 @@ class Storer:
         self._database = database
         self._totals = totals
         self._partitions = partitions
+        self._proofs = proofs
         self._embedder_digest = embedder_digest
         self._clock = clock
         self._random = random
 
-    async def store(self, tenant: TenantContext, fresh: Fresh) -> EntryId:
-        """Store *fresh* durably and return its id; raises `StoreError`, and then nothing was stored."""
+    async def store(self, tenant: TenantContext, fresh: Fresh) -> Stored:
+        """Store *fresh* durably and say what it became; raises `StoreError`, and then nothing was stored.
+
+        Raises `SignerRevoked` when the receipt's signer ceased to count.
+        """
         for _ in range(ID_DRAWS_MAX - 1):
             with contextlib.suppress(Conflict):
                 return await self._store_as(tenant, self._seal(tenant, fresh), fresh)
         return await self._store_as(tenant, self._seal(tenant, fresh), fresh)
 
-    async def _store_as(self, tenant: TenantContext, entry: NewEntry, fresh: Fresh) -> EntryId:
-        def write(connection: Connection) -> None:
+    async def _store_as(self, tenant: TenantContext, entry: NewEntry, fresh: Fresh) -> Stored:
+        def write(connection: Connection) -> int:
             if not DataKeyRepository(connection, tenant.id).has(tenant.data_key.epoch):
                 # The tenant was erased while its answer was in the air: nothing of it may appear again.
                 raise NotFound("the tenant's data key was destroyed; nothing was stored")
-            repository = EntryRepository(connection, tenant.id)
-            repository.add(entry)
+            seq = self._proofs.add_receipt(connection, tenant, fresh.receipt, entry.id)
+            EntryRepository(connection, tenant.id).add(entry)
             self._totals.add(tenant.id, entries=1, size_bytes=entry.size_bytes)
+            return seq
 
         await self._totals.make_room(tenant, entries=1, size_bytes=entry.size_bytes)
-        await self._database.write(write)
+        seq = await self._database.write(write)
         if entry.vector is not None and fresh.question is not None:
             key = PartitionKey(tenant.id, entry.fingerprint)
             await self._partitions.add(key, np.array([entry.id]), fresh.question.vector[np.newaxis])
-        return entry.id
+        made = fresh.receipt
+        return Stored(entry.id, Receipt(made.id, seq, made.statement.grade, made.digest, leaf_hash(made.leaf)))
 
     def _seal(self, tenant: TenantContext, fresh: Fresh) -> NewEntry:
         now_ms = self._clock.now_ms()
@@ -122,6 +146,7 @@ class Storer:
                 norm_squared=norm_squared,
                 response=fresh.response,
                 provenance=fresh.provenance,
+                openings=fresh.receipt.openings,
                 terms=EntryTerms(fresh.model_version, fresh.reported, fresh.source, now_ms, expires_at_ms),
             ),
             key=tenant.data_key,
@@ -155,4 +180,5 @@ class Storer:
             payload=payload,
             vector=vector,
             tags=fresh.tags,
+            receipt_id=fresh.receipt.id,
         )

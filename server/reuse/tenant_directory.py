@@ -12,9 +12,9 @@ from typing import Final
 import structlog
 from sqlalchemy import Connection
 
-from crypto.canonical import parse_json
+from crypto.canonical import canonical_json, parse_json
 from server.ports import Clock, RandomSource
-from server.reuse.policy import DEFAULT_POLICY, ReusePolicy
+from server.reuse.policy import DEFAULT_POLICY, ReusePolicy, policy_digest
 from server.store.database import Database
 from server.store.errors import StoreError
 from server.store.lookups import LookupRepository
@@ -31,24 +31,35 @@ from tenants.sealing import DataKey
 
 #: How often a tenant's newest data key is asked whether it is old or used enough to be followed by another.
 ROTATION_CHECK_S: Final = 3_600.0
-#: What one request seals at most: an entry's payload and vector, and the lookup's detail.
-SEALED_PER_REQUEST: Final = 3
+#: What one request seals at most: an entry's payload and vector, the salts of its vector's statement, the lookup's detail.
+SEALED_PER_REQUEST: Final = 4
+#: The policy of a tenant that set none, in the form in which policies are stored.
+DEFAULT_DOCUMENT: Final = canonical_json(DEFAULT_POLICY.to_json()).decode()
+DEFAULT_DIGEST: Final = policy_digest(DEFAULT_POLICY)
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class TenantContext:
-    """One tenant as a lookup sees it. *lookup_key* and *salt* are derived from its first data key."""
+    """One tenant as a lookup sees it.
+
+    *lookup_key*, *salt*, *pseudonym_key* and *hit_salt_key* are derived from its first data key; *policy_document* and
+    *policy_digest* are the policy as it was stored, which is what a log entry of it says.
+    """
 
     record: TenantRecord
     policy: ReusePolicy
     policy_version: int
+    policy_document: str
+    policy_digest: str
     quota: Quota
     data_key: DataKey
     open_with: Callable[[int], DataKey]
     lookup_key: bytes
     salt: str
+    pseudonym_key: bytes
+    hit_salt_key: bytes
 
     @property
     def id(self) -> TenantId:
@@ -146,11 +157,15 @@ class TenantDirectory:
             record=record,
             policy=DEFAULT_POLICY if policy is None else ReusePolicy.from_json(parse_json(policy.document.encode())),
             policy_version=0 if policy is None else policy.version,
+            policy_document=DEFAULT_DOCUMENT if policy is None else policy.document,
+            policy_digest=DEFAULT_DIGEST if policy is None else policy.digest,
             quota=Quota.from_json(parse_json(record.quota.encode())),
             data_key=ring.current(tenant),
             open_with=lambda epoch: ring.for_epoch(tenant, epoch),
             lookup_key=derive_tenant_key(first.secret, "lookup", tenant),
             salt=derive_tenant_key(first.secret, "upstream-salt", tenant).hex(),
+            pseudonym_key=derive_tenant_key(first.secret, "pseudonym", tenant),
+            hit_salt_key=derive_tenant_key(first.secret, "hit-salt", tenant),
         )
 
     def _is_check_due(self, tenant: TenantId) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from server.store.records import StoredEntry
 from tenants.identifiers import TenantId
@@ -19,6 +19,12 @@ class Doubt:
 
 Verdict: TypeAlias = Doubt | None
 
+#: What a lookup names as its reason where a receipt is why an entry may not answer.
+NO_RECEIPT: Final = "no_receipt"
+RECEIPT_INVALID: Final = "receipt_invalid"
+SIGNER_REVOKED: Final = "signer_revoked"
+OF_RECEIPTS: Final = frozenset({NO_RECEIPT, RECEIPT_INVALID, SIGNER_REVOKED})
+
 
 def doubt_row(row: StoredEntry, *, tenant: TenantId, fingerprint: bytes, now_ms: int, max_age_s: int | None) -> Verdict:
     """Return the first reason against *row*, before it is opened: tenant, state, partition, age, model version."""
@@ -32,7 +38,17 @@ def doubt_row(row: StoredEntry, *, tenant: TenantId, fingerprint: bytes, now_ms:
         return Doubt("expired")
     if max_age_s is not None and now_ms - row.created_at_ms > max_age_s * 1000:
         return Doubt("older_than_max_age")
-    return _doubt_model(row)
+    return _doubt_model(row) or _doubt_receipt(row)
+
+
+def _doubt_receipt(row: StoredEntry) -> Verdict:
+    """No receipt, no hit; and none whose signer had ceased to count when its leaf got its place in the log."""
+    if row.receipt_id is None or row.receipt_seq is None or row.signer_status is None:
+        return Doubt(NO_RECEIPT)
+    if row.signer_status == "active":
+        return None
+    since, index = row.signer_since_index, row.receipt_index
+    return Doubt(SIGNER_REVOKED) if since is None or index is None or index >= since else None
 
 
 def _doubt_model(row: StoredEntry) -> Verdict:

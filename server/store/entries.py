@@ -11,7 +11,7 @@ from sqlalchemy import and_, bindparam, func, literal_column
 from server.store.errors import NotFound
 from server.store.records import EntrySummary, NewEntry, StoredEntry
 from server.store.scoped import Prepared, TenantRepository, scoped_delete, scoped_insert, scoped_select, scoped_update
-from server.store.tables import entries, entry_tags, feed, model_versions, models
+from server.store.tables import entries, entry_tags, feed, log_leaves, model_versions, models, receipts, signers
 from tenants.identifiers import EntryId
 
 #: More than a page of the API, which asks for one row more than it shows to know whether there are others.
@@ -23,14 +23,15 @@ _IS_LIVE: Final = entries.c.state == literal_column("'live'")
 _STORED: Final = (
     scoped_select(
         entries,
-        *(
-            entries.c[name]
-            for name in StoredEntry.__dataclass_fields__
-            if name not in ("model_status", "active_version", "active_reported")
-        ),
+        *(entries.c[name] for name in StoredEntry.__dataclass_fields__ if name in entries.c),
         model_versions.c.status,
         models.c.model_version.label("active_version"),
         models.c.reported.label("active_reported"),
+        receipts.c.seq,
+        receipts.c.grade,
+        log_leaves.c.leaf_index,
+        signers.c.status,
+        signers.c.since_index,
     )
     .outerjoin_from(
         entries,
@@ -41,6 +42,9 @@ _STORED: Final = (
         ),
     )
     .outerjoin(models, models.c.alias == entries.c.model)
+    .outerjoin(receipts, and_(receipts.c.id == entries.c.receipt_id, receipts.c.tenant_id == entries.c.tenant_id))
+    .outerjoin(log_leaves, log_leaves.c.seq == receipts.c.seq)
+    .outerjoin(signers, signers.c.key_id == receipts.c.key_id)
 )
 _BY_EXACT_KEY: Final = Prepared(_STORED.where(entries.c.exact_key == bindparam("exact_key"), _IS_LIVE))
 _BY_ID: Final = Prepared(_STORED.where(entries.c.id == bindparam("entry_id")))

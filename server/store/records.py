@@ -95,6 +95,7 @@ class ModelVersionRecord:
     status: str
     manifest: str | None
     first_seen_at_ms: int
+    publisher: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +122,16 @@ class NewEntry:
     payload: bytes
     vector: bytes | None
     tags: tuple[str, ...]
+    receipt_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StoredEntry:
-    """An entry as a lookup reads it: the row, its tenant as stored, and whether its model version is still active."""
+    """An entry as a lookup reads it: the row, its tenant as stored, and whether its model version is still active.
+
+    *receipt_seq* and *receipt_index* are its receipt's leaf in the outbox and in the log (None until it is sequenced);
+    all of the receipt's columns are None where there is no such receipt of this tenant.
+    """
 
     id: EntryId
     tenant_id: TenantId
@@ -143,9 +149,15 @@ class StoredEntry:
     output_tokens: int
     cost_micro: int
     payload: bytes
+    receipt_id: str | None
     model_status: str | None
     active_version: str | None
     active_reported: str | None
+    receipt_seq: int | None
+    receipt_grade: str | None
+    receipt_index: int | None
+    signer_status: str | None
+    signer_since_index: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ TENANT, ENTRY = TenantId("ten_a"), EntryId(7)
 KEY = DataKey(1, bytes(range(32)))
 PLACE = SealContext(TENANT, ENTRY, PAYLOAD_FIELD, SCHEMA_VERSION)
 TERMS = EntryTerms("sha256:v", "reported", "upstream", 1, 2)
-PAYLOAD = EntryPayload([{"role": "user", "content": "?"}], {"n": 1}, None, None, {"id": "x"}, None, TERMS)
+PAYLOAD = EntryPayload([{"role": "user", "content": "?"}], {"n": 1}, None, None, {"id": "x"}, None, None, TERMS)
 
 
 def sealed(**changed: Any) -> bytes:
