@@ -8,6 +8,8 @@ would accept.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import functools
 import itertools
 import re
@@ -113,6 +115,22 @@ def read_hex(value: JsonValue, where: str, size_bytes: int) -> bytes:
     if not isinstance(value, str) or len(value) != 2 * size_bytes or _HEX.fullmatch(value) is None:
         raise EncodingError(f"{where} is not {2 * size_bytes} lower-case hexadecimal digits")
     return bytes.fromhex(value)
+
+
+def read_base64(value: JsonValue, where: str, length_max: int) -> bytes:
+    """Return the bytes that *value* states in canonical base64 (RFC 4648 §4): what they encode to again.
+
+    At most *length_max* characters are looked at.
+    """
+    if not isinstance(value, str) or len(value) > length_max:
+        raise EncodingError(f"{where} is not a base64 text of at most {length_max} characters")
+    try:
+        data = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        raise EncodingError(f"{where} is not base64") from None
+    if base64.b64encode(data).decode("ascii") != value:
+        raise EncodingError(f"{where} is not canonical base64, which has no stray bits behind its last byte")
+    return data
 
 
 def read_hex_32(value: JsonValue, where: str) -> bytes:

@@ -7,13 +7,12 @@ protocol of secure-systems-lab; docs/formats.md narrows it to canonical JSON, ca
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from .canonical import JsonValue
-from .closed import encode_closed, parse_closed, read_key_id, read_list, read_object, refuse_unsorted
+from .closed import encode_closed, parse_closed, read_base64, read_key_id, read_list, read_object, refuse_unsorted
 from .ed25519 import Signer, key_id, verify_signature
 from .errors import EncodingError, VerificationError
 
@@ -118,7 +117,7 @@ def _parse_envelope(value: JsonValue | bytes, payload_type: str, signatures_max:
     found = read_object(parse_closed(value, _ENVELOPE_BYTES_MAX, "the envelope"), "the envelope", _KEYS)
     if found["payloadType"] != payload_type:
         raise EncodingError(f"the envelope's payloadType is not {payload_type}")
-    payload = _read_base64(found["payload"], "the envelope's payload", _PAYLOAD_TEXT_MAX)
+    payload = read_base64(found["payload"], "the envelope's payload", _PAYLOAD_TEXT_MAX)
     signatures = _read_signatures(read_list(found["signatures"], "the envelope's signatures", signatures_max))
     if signatures_max == 1 and not signatures:
         raise EncodingError("the envelope has no signature")
@@ -135,7 +134,7 @@ def _read_signatures(values: Sequence[JsonValue]) -> tuple[EnvelopeSignature, ..
 
 def _read_signature(value: JsonValue) -> EnvelopeSignature:
     found = read_object(value, "a signature of the envelope", _SIGNATURE_KEYS)
-    signature = _read_base64(found["sig"], "a signature of the envelope", 88)
+    signature = read_base64(found["sig"], "a signature of the envelope", 88)
     if len(signature) != SIGNATURE_BYTES:
         raise EncodingError(f"a signature of the envelope has {len(signature)} bytes, not {SIGNATURE_BYTES}")
     return EnvelopeSignature(read_key_id(found["keyid"], "a keyid of the envelope"), signature)
@@ -143,16 +142,3 @@ def _read_signature(value: JsonValue) -> EnvelopeSignature:
 
 def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
-
-
-def _read_base64(value: JsonValue, where: str, length_max: int) -> bytes:
-    """Decode canonical base64: what encodes to the same text again, so no stray bits behind the last byte."""
-    if not isinstance(value, str) or len(value) > length_max:
-        raise EncodingError(f"{where} is not a base64 text of at most {length_max} characters")
-    try:
-        data = base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError):
-        raise EncodingError(f"{where} is not base64") from None
-    if _base64(data) != value:
-        raise EncodingError(f"{where} is not canonical base64")
-    return data

@@ -3,12 +3,13 @@
     >>> envelope, trust = parse_trust(data)
     >>> verify_trust(envelope, trust, now_ms)
 
-A key stands in one role only, over roots, log, witnesses, runners and gateways. Publishers' keys are carried as PEM and
-are read where a model signature is checked, not here.
+A key stands in one role only. Publishers' keys are carried as PEM, of which only the form is looked at here: whether a
+P-256 key is a point of its curve is decided where a model signature is checked.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -20,6 +21,7 @@ from .closed import (
     one_of,
     or_null,
     parse_closed,
+    read_base64,
     read_digest,
     read_hex_32,
     read_integer,
@@ -39,6 +41,11 @@ SCHEMA: Final = "hitproof/trust/v1"
 ROOT_KEYS_MAX: Final = 32
 KEYS_MAX: Final = 4_096
 MODELS_MAX: Final = 4_096
+PEM_LENGTH_MAX: Final = 4_096
+
+_PEM: Final = re.compile(r"-----BEGIN PUBLIC KEY-----\n([A-Za-z0-9+/=\n]+)\n-----END PUBLIC KEY-----\n?")
+#: What stands before the 32 bytes of an Ed25519 key in a SubjectPublicKeyInfo (RFC 8410 §4).
+_ED25519_PREFIX: Final = bytes.fromhex("302a300506032b6570032100")
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +198,8 @@ def _refuse_shared_keys(trust: Trust) -> None:
     keys = [*trust.root_keys, trust.log.public_key]
     keys += [witness.public_key for witness in trust.witnesses]
     keys += [trusted.public_key for trusted in (*trust.runners, *trust.gateways)]
+    encoded = [_decode_pem(publisher.public_key, "a publisher's public_key") for publisher in trust.publishers]
+    keys += [key.removeprefix(_ED25519_PREFIX) for key in encoded if key.startswith(_ED25519_PREFIX)]
     if len(set(keys)) != len(keys):
         raise EncodingError("a key stands in the trust file twice; a key has one role")
 
@@ -204,6 +213,19 @@ def _read_public_key(value: JsonValue, where: str) -> bytes:
     if not is_valid_public_key(key):
         raise EncodingError(f"{where} is no Ed25519 public key, or one of small order")
     return key
+
+
+def _read_pem(value: JsonValue, where: str) -> str:
+    text = read_text(value, where, PEM_LENGTH_MAX)
+    _decode_pem(text, where)
+    return text
+
+
+def _decode_pem(text: str, where: str) -> bytes:
+    found = _PEM.fullmatch(text)
+    if found is None:
+        raise EncodingError(f"{where} is not a public key in PEM")
+    return read_base64(found[1].replace("\n", ""), where, PEM_LENGTH_MAX)
 
 
 def _read_root_keys(value: JsonValue, where: str) -> Any:
@@ -260,7 +282,7 @@ _KEY: Final[Mapping[str, Reader]] = {
     "public_key": _read_public_key,
     "until_ms": or_null(read_integer),
 }
-_PUBLISHER: Final[Mapping[str, Reader]] = {"models": _read_models, "name": read_text, "public_key": read_text}
+_PUBLISHER: Final[Mapping[str, Reader]] = {"models": _read_models, "name": read_text, "public_key": _read_pem}
 _TRUST: Final[Mapping[str, Reader]] = {
     "schema": one_of(SCHEMA),
     "version": lambda value, where: read_integer(value, where, least=1),

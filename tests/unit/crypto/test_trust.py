@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from crypto.dsse import PAYLOAD_TRUST, Envelope, EnvelopeSignature, make_signature
 from crypto.ed25519 import SigningKey
@@ -207,6 +210,40 @@ def test_models_keys_and_publishers_are_sorted_and_stand_once() -> None:
     runners = sorted((VALUE["runners"][0], second), key=lambda key: str(key["public_key"]))
     assert len(parse_trust(changed("runners", runners))[1].runners) == 2
     refuse(changed("runners", runners[::-1]))
+
+
+def pem_of(der: bytes) -> str:
+    return f"-----BEGIN PUBLIC KEY-----\n{base64.b64encode(der).decode()}\n-----END PUBLIC KEY-----\n"
+
+
+@pytest.mark.parametrize("holder", sorted(HOLDERS))
+def test_a_publisher_s_ed25519_key_has_no_other_role(holder: str) -> None:
+    der = bytes.fromhex("302a300506032b6570032100") + HOLDERS[holder].public_key
+    refuse(changed("publishers.0.public_key", pem_of(der)))
+
+
+@pytest.mark.parametrize(
+    "pem",
+    [
+        "",
+        "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+        pem_of(b"x").replace("PUBLIC", "PRIVATE"),
+        pem_of(b"x").replace("eA==", "eB=="),
+        pem_of(b"x").replace("eA==", "e"),
+        pem_of(b"x") + "\n",
+        " " + pem_of(b"x"),
+        pem_of(bytes(4_096)),
+    ],
+)
+def test_a_publisher_s_key_is_in_pem(pem: str) -> None:
+    refuse(changed("publishers.0.public_key", pem))
+
+
+def test_a_publisher_s_key_may_be_broken_into_lines() -> None:
+    key = ec.derive_private_key(7, ec.SECP256R1()).public_key()
+    pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    assert pem.count("\n") == 4
+    assert parse_trust(changed("publishers.0.public_key", pem))[1].publishers[0].public_key == pem
 
 
 def test_the_first_version_is_1() -> None:
