@@ -10,6 +10,8 @@ from server.store.log import LogRepository
 from server.store.log_records import CheckpointRow
 
 ReceiptState: TypeAlias = Literal["pending", "included", "witnessed"]
+#: The newest checkpoint, and the newest one that enough witnesses cosigned.
+Found: TypeAlias = tuple[CheckpointRow | None, CheckpointRow | None]
 
 
 class HighWater:
@@ -30,7 +32,7 @@ class HighWater:
             return "witnessed"
         return "included" if seq <= self.included_seq else "pending"
 
-    def read(self, connection: Connection) -> tuple[CheckpointRow | None, CheckpointRow | None]:
+    def read(self, connection: Connection) -> Found:
         """Read the newest checkpoint and the newest witnessed one."""
         repository = LogRepository(connection)
         latest = repository.latest_checkpoint()
@@ -38,7 +40,7 @@ class HighWater:
             return latest, None
         return latest, repository.latest_checkpoint(witnesses_min=self._quorum)
 
-    def update(self, found: tuple[CheckpointRow | None, CheckpointRow | None]) -> None:
+    def update(self, found: Found) -> None:
         """Rise to what `read` found."""
         latest, witnessed = found
         if latest is not None:

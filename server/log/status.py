@@ -50,7 +50,9 @@ def note_status(
     listed = current_status(connection, now_ms=now_ms)
     nonce = random.token_bytes(NONCE_BYTES)
     if isinstance(change, ModelChange):
-        return _log(connection, listed, ModelStatus(now_ms, change.model_version, nonce, change.status, listed.digest()))
+        return _log(
+            connection, listed, ModelStatus(now_ms, change.model_version, nonce, change.status, listed.digest())
+        )
     event = KeyEvent(now_ms, change.event, change.key_id, nonce, change.role, change.since_index, listed.digest())
     return _log(connection, listed, event)
 

@@ -172,13 +172,11 @@ class LogRepository:
         self._connection.execute(insert(log_checkpoints), values)
 
     def set_cosigned(self, token: int, size: int, *, note: str, witnesses: int) -> None:
-        """Replace the note over *size* leaves by one with more cosignatures; raises `LeaseLost`, `NotFound`."""
+        """Replace the note over *size* leaves by the same with cosignatures; raises `LeaseLost`, `NotFound`."""
         self.require_lease(token)
-        statement = update(log_checkpoints).where(
-            log_checkpoints.c.size == size, log_checkpoints.c.witnesses <= witnesses
-        )
+        statement = update(log_checkpoints).where(log_checkpoints.c.size == size)
         if self._connection.execute(statement.values(note=note, witnesses=witnesses)).rowcount != 1:
-            raise NotFound(f"there is no checkpoint over {size} leaves with fewer cosignatures")
+            raise NotFound(f"there is no checkpoint over {size} leaves")
 
     def latest_checkpoint(self, *, witnesses_min: int = 0) -> CheckpointRow | None:
         """Return the largest checkpoint that at least *witnesses_min* witnesses cosigned."""
@@ -191,6 +189,12 @@ class LogRepository:
     def checkpoint_at(self, size: int) -> CheckpointRow | None:
         """Return the checkpoint over exactly *size* leaves."""
         row = self._connection.execute(select(*_CHECKPOINT).where(log_checkpoints.c.size == size)).first()
+        return None if row is None else _checkpoint(row)
+
+    def checkpoint_up_to(self, size: int) -> CheckpointRow | None:
+        """Return the largest checkpoint over at most *size* leaves."""
+        statement = select(*_CHECKPOINT).where(log_checkpoints.c.size <= size)
+        row = self._connection.execute(statement.order_by(log_checkpoints.c.size.desc()).limit(1)).first()
         return None if row is None else _checkpoint(row)
 
     def list_checkpoints(self, *, after_size: int, limit: int) -> list[CheckpointRow]:
@@ -225,7 +229,7 @@ class LogRepository:
             values = {name: getattr(lease, name) for name in Lease.__dataclass_fields__}
             self._connection.execute(insert(log_lease), values)
             return lease
-        if found.expires_at_ms > now_ms and found.holder != holder:
+        if found.is_held(now_ms, lasts_ms=lasts_ms) and found.holder != holder:
             return None
         lease = Lease(LEASE, holder, found.token + 1, until)
         self._connection.execute(

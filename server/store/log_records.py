@@ -46,6 +46,13 @@ class Lease:
     token: int
     expires_at_ms: int
 
+    def is_held(self, now_ms: int, *, lasts_ms: int) -> bool:
+        """Say whether its holder still has it, where leases last *lasts_ms*.
+
+        One that would last much longer was given by a clock that was wrong, and counts as over.
+        """
+        return now_ms < self.expires_at_ms <= now_ms + 2 * lasts_ms
+
 
 @dataclass(frozen=True, slots=True)
 class NewReceipt:
