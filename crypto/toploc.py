@@ -13,6 +13,7 @@ Format and thresholds are those of arXiv 2501.16007 and its published code (vers
 
 from __future__ import annotations
 
+import hashlib
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,6 +64,21 @@ class ToplocDistance:
             and self.mantissa_mean <= MANTISSA_MEAN_MAX
             and self.mantissa_median <= MANTISSA_MEDIAN_MAX
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ToplocEvidence:
+    """The proofs of an answer's runs, one behind the other, under the *digest* that the statement or the log names."""
+
+    digest: str
+    proofs: bytes
+
+    def verify(self, runs: Sequence[Sequence[Point]]) -> tuple[ToplocDistance, ...]:
+        """Check digest and proofs against the verifier's own *runs*. Raises `VerificationError` (`replay_failed`)."""
+        actual = "sha256:" + hashlib.sha256(self.proofs).hexdigest()
+        if actual != self.digest:
+            raise _failed("the TOPLOC proofs are not those that were named", expected=self.digest, actual=actual)
+        return verify_proofs(self.proofs, runs)
 
 
 def parse_proof(data: bytes) -> ToplocProof:
