@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from crypto.canonical import canonical_json, parse_canonical_json
+from crypto.closed import read_free
 from crypto.manifest import model_version, openssf_digest, validate_manifest
 from server.runner.engine import Engine, Generated, GenerationRequest, Piece, Turn
 from server.runner.errors import ModelFolderError, RequestInvalid, RequestTooLong
@@ -109,6 +111,13 @@ def test_the_parameters_say_exactly_what_was_used(engine: Engine) -> None:
         "stop": ["never", "\nUser:"],
         "sampler": "hitproof/float-sampler/v1",
     }
+
+
+@pytest.mark.parametrize("fields", [{}, {"temperature": Decimal("0.7"), "top_p": Decimal("0.9")}])
+def test_the_parameters_can_be_signed(engine: Engine, fields: Any) -> None:
+    _, generated = run(engine, asking(tokens_max=2, **fields))
+    read_free(generated.parameters, "the parameters")
+    assert parse_canonical_json(canonical_json(generated.parameters)) == generated.parameters
 
 
 def test_a_seed_that_was_drawn_is_stated_and_gives_the_answer_again(engine: Engine) -> None:
