@@ -40,7 +40,8 @@ UNREADABLE: Final = frozenset(
     {"archive_unreadable", "archive_not_canonical", "archive_member", "trust_malformed", "manifest_malformed"}
 )
 FAILURES_MAX: Final = 1_000
-DETAIL_LENGTH_MAX: Final = 2_000
+#: Enough for the two signed checkpoints that show a split view.
+DETAIL_LENGTH_MAX: Final = 2**14
 
 CheckStatus = Literal["passed", "failed", "not_covered"]
 Verdict = Literal["passed", "failed", "unreadable", "revoked"]

@@ -1,0 +1,47 @@
+"""The second implementation's word, and where it differs from the first's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..report import Check, CrossCheck, Failure, Report
+from .options import SecondVerdict
+
+ACCEPTING = frozenset({0, 3})
+DIFFERENCES_MAX = 16
+
+
+def compare_verdicts(
+    report: Report, statements: frozenset[str], hits: frozenset[str], second: SecondVerdict
+) -> tuple[Check, CrossCheck]:
+    """Return the check and what it found: other exit codes, or other grades or sets where the file is accepted.
+
+    The second implementation does not run models again, so a replayed receipt counts as the attested one that it is.
+    """
+    differences: list[str] = []
+    if second.exit_code != report.exit_code:
+        differences.append(f"exit code: first {report.exit_code}, second {second.exit_code}")
+    elif second.exit_code in ACCEPTING:
+        first, other = _without_replay(report.grades), _without_replay(second.grades)
+        differences += [
+            f"grade {name}: first {first[name]}, second {other[name]}" for name in first if first[name] != other[name]
+        ]
+        differences += _between("statement", statements, second.statements)
+        differences += _between("hit", hits, second.hits)
+    found = CrossCheck(tuple(differences[:DIFFERENCES_MAX]))
+    if found.agrees:
+        detail = "a second implementation, which shares no code with the first, came to the same end"
+        return Check("cross_check", "passed", detail), found
+    failures = tuple(Failure("cross_check", "the second implementation", text) for text in found.differences)
+    detail = "two implementations differ, so one of them is wrong: trust neither, and report it"
+    return Check("cross_check", "failed", detail, failures), found
+
+
+def _without_replay(grades: Mapping[str, int]) -> dict[str, int]:
+    attested = grades.get("attested", 0) + grades.get("replayed", 0)
+    return {"attested": attested, "declared": grades.get("declared", 0), "proved": grades.get("proved", 0)}
+
+
+def _between(name: str, first: frozenset[str], second: frozenset[str]) -> list[str]:
+    only = [f"{name} accepted by the first alone: {item}" for item in sorted(first - second)]
+    return only + [f"{name} accepted by the second alone: {item}" for item in sorted(second - first)]

@@ -1,0 +1,71 @@
+"""Evidence that came after the signing: whose it is, and that it is about a receipt of this bundle."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from ..bodies import Evidence
+from ..bundle import BundleParts
+from ..errors import VerificationError
+from ..report import Failure
+from .findings import Notes
+from .readings import ReadEmbedding, ReadEvidence, Readings, ReadReceipt, Unreadable
+from .standing import Standing, verify_signer
+from .tenancy import Tenancy
+
+
+def check_evidence(notes: Notes, parts: BundleParts, readings: Readings, standing: Standing, tenancy: Tenancy) -> None:
+    """Note what is wrong with evidence; kinds that this verifier does not know are only said not to be covered."""
+    receipts = {one.digest: one for one in readings.receipts if isinstance(one, ReadReceipt)}
+    vectors = 0
+    unknown: Counter[str] = Counter()
+    for item in readings.evidence:
+        if isinstance(item, Unreadable):
+            notes.add(Failure.of(item.subject, item.error, "statement_malformed"))
+            continue
+        with notes.about(item.subject):
+            _verify_evidence_signer(item, standing)
+            if isinstance(item, ReadEmbedding):
+                _verify_subject(item.statement.statement, receipts)
+                tenancy.verify_at(item.statement.tenant, item.statement.issued_at_ms)
+                vectors += 1
+            else:
+                unknown["receipt batch"] += 1
+    for line in parts.bodies:
+        if isinstance(line.body, Evidence):
+            with notes.about(f"evidence {line.body.kind}, leaf {line.index}"):
+                _verify_subject(line.body.statement, receipts)
+                unknown[line.body.kind] += 1
+    _describe(notes, vectors, unknown + _referred(readings))
+
+
+def _referred(readings: Readings) -> Counter[str]:
+    """Count the evidence that receipts name by digest: what it says is in no bundle."""
+    receipts = (one.statement for one in readings.receipts if isinstance(one, ReadReceipt))
+    return Counter(reference.type for statement in receipts for reference in statement.evidence)
+
+
+def _verify_evidence_signer(item: ReadEvidence, standing: Standing) -> None:
+    role, _ = verify_signer(standing, item.envelope)
+    if role != "runner":
+        message = "evidence of this kind is a runner's word alone"
+        raise VerificationError(message, reason="signer_role", expected="a runner's key", actual=f"the {role}'s")
+    at_ms = item.statement.issued_at_ms if isinstance(item, ReadEmbedding) else item.statement.at_ms
+    standing.verify_time(item.statement.signer, at_ms, item.index)
+
+
+def _verify_subject(statement: str, receipts: dict[str, ReadReceipt]) -> None:
+    if statement not in receipts:
+        message = "the evidence is about a receipt that is not in the bundle"
+        raise VerificationError(message, reason="evidence_mismatch", actual=statement)
+
+
+def _describe(notes: Notes, vectors: int, unknown: Counter[str]) -> None:
+    uncovered = ", ".join(f"{count:,} of kind {kind[:64]!r}" for kind, count in sorted(unknown.items())[:16])
+    checked = f"{vectors:,} embedding statements are a runner's word about receipts of this bundle"
+    if vectors or notes.failed:
+        notes.detail = checked + (f"; not covered: {uncovered}" if unknown else "")
+    elif unknown:
+        notes.leave_uncovered(f"this verifier cannot check {uncovered}")
+    else:
+        notes.leave_uncovered("there is no evidence beyond the receipts themselves")

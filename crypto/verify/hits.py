@@ -1,0 +1,127 @@
+"""Each hit: is it in the batch that the log holds, of a receipt that was there before, and by a policy in force?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..bodies import HitBatch
+from ..bundle import BundleParts
+from ..bundle_lines import HitLine
+from ..errors import VerificationError
+from ..hit import HitRecord
+from ..merkle import leaf_hash
+from ..multiproof import root_from_multiproof
+from .findings import Notes
+from .readings import Readings, ReadReceipt
+from .tenancy import Policies, Tenancy
+
+
+@dataclass(frozen=True, slots=True)
+class HitRules:
+    """What hits are held against; *receipts* by statement digest, the first where one stands twice."""
+
+    parts: BundleParts
+    receipts: Mapping[str, ReadReceipt]
+    batches: Mapping[int, HitBatch]
+    tenancy: Tenancy
+    policies: Policies
+
+
+def make_hit_rules(parts: BundleParts, readings: Readings, tenancy: Tenancy, policies: Policies) -> HitRules:
+    """Return what the hits of *parts* are held against."""
+    receipts: dict[str, ReadReceipt] = {}
+    for receipt in readings.receipts:
+        if isinstance(receipt, ReadReceipt):
+            receipts.setdefault(receipt.digest, receipt)
+    batches = {line.index: line.body for line in parts.bodies if isinstance(line.body, HitBatch)}
+    return HitRules(parts, receipts, batches, tenancy, policies)
+
+
+def check_hits(notes: Notes, rules: HitRules) -> frozenset[str]:
+    """Return the ids of the hits in which nothing is wrong."""
+    accepted: set[str] = set()
+    seen: set[str] = set()
+    for line in rules.parts.hits:
+        before = notes.total
+        with notes.about(f"hit batch, leaf {line.batch}"):
+            _verify_batch(line, rules)
+        if notes.total > before:
+            continue
+        for record in line.records:
+            before = notes.total
+            with notes.about(f"hit {record.hit}"):
+                if record.hit in seen:
+                    raise VerificationError("this hit stands in the bundle twice", reason="hit_replayed")
+                _verify_hit(record, line.batch, rules)
+            seen.add(record.hit)
+            if notes.total == before:
+                accepted.add(record.hit)
+    count = rules.parts.counts.hits
+    if count:
+        notes.detail = (
+            f"{count:,} hits of {len(rules.parts.hits):,} batches: batch, receipt, order, tenant, scope, policy"
+        )
+    else:
+        notes.leave_uncovered("there are no hits in the bundle")
+    return frozenset(accepted)
+
+
+def _verify_batch(line: HitLine, rules: HitRules) -> None:
+    """Check that the line's records are in the batch that the log asserts, and that it is this tenant's."""
+    batch = rules.batches.get(line.batch)
+    if batch is None:
+        raise VerificationError("no hit batch of the log stands at this leaf", reason="batch_invalid")
+    leaves = [
+        (place, leaf_hash(record.to_payload())) for place, record in zip(line.positions, line.records, strict=True)
+    ]
+    try:
+        root = root_from_multiproof(leaves, batch.count, line.hashes)
+    except VerificationError as error:
+        raise VerificationError(str(error), reason="batch_invalid") from None
+    if root != batch.root:
+        raise VerificationError(
+            "the hits are not those of the batch", reason="batch_invalid", expected=batch.root.hex(), actual=root.hex()
+        )
+    if not rules.tenancy.is_ours(batch.tenant):
+        raise VerificationError("the batch is another tenant's", reason="tenant_mismatch", actual=batch.tenant)
+
+
+def _verify_hit(record: HitRecord, batch: int, rules: HitRules) -> None:
+    """Check one hit against its receipt, its tenant, the scope and the policy in force."""
+    verify_hit_receipt(record, batch, rules.receipts.get(record.receipt))
+    rules.tenancy.verify_at(record.tenant, record.at_ms)
+    scope = rules.parts.scope
+    if not scope.covers(record.at_ms):
+        raise VerificationError(
+            "the hit lies outside the bundle's time",
+            reason="out_of_scope",
+            expected=f"from {scope.since_ms} to before {scope.until_ms}",
+            actual=record.at_ms,
+        )
+    rules.policies.verify_in_force(record.policy, batch, record.tenant, record.at_ms)
+
+
+def verify_hit_receipt(record: HitRecord, batch: int, receipt: ReadReceipt | None) -> None:
+    """Check that *record* answered with *receipt*, whose leaf came before the batch's.
+
+    Raises `VerificationError`: `hit_receipt`, `hit_order`.
+    """
+    if receipt is None or receipt.digest != record.receipt:
+        message = "the receipt that the hit answered with is not here"
+        raise VerificationError(message, reason="hit_receipt", expected=record.receipt)
+    found = leaf_hash(receipt.to_leaf().encode())
+    if found != record.receipt_leaf:
+        raise VerificationError(
+            "the hit refers to another leaf than its receipt's",
+            reason="hit_receipt",
+            expected=record.receipt_leaf.hex(),
+            actual=found.hex(),
+        )
+    if receipt.index >= batch:
+        raise VerificationError(
+            "the hit is in the log before the receipt that it answered with",
+            reason="hit_order",
+            expected=f"a receipt below leaf {batch}",
+            actual=receipt.index,
+        )

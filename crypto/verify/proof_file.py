@@ -1,0 +1,160 @@
+"""The proof file of one receipt or one hit: what it shows by itself, and what only a bundle can show.
+
+A proof file carries no status list, no policies and no key that opens the tenant's pseudonym, so a revoked key or model
+is not noticed here. Format: docs/formats.md, "Proof files".
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from ..bodies import HitBatch, parse_body
+from ..checkpoint import Checkpoint, SignedCheckpoint, verify_checkpoint
+from ..errors import VerificationError
+from ..hit import parse_hit_record
+from ..leaf import LeafKind, body_leaf
+from ..merkle import leaf_hash, root_from_inclusion, verify_inclusion
+from ..report import LogState, Report
+from ..statement import parse_receipt, statement_digest
+from ..status import StatusList
+from ..tlog_proof import HitProofExtra, ReceiptProofExtra, TlogProof, parse_extra, parse_tlog_proof
+from ..trust import Trust
+from .findings import Findings, Notes, Stopped
+from .history import check_rollback, check_witnesses
+from .hits import verify_hit_receipt
+from .options import AuditOptions, Verification
+from .outer import check_trust
+from .readings import ReadReceipt
+from .receipts import verify_receipt_signer
+from .standing import make_standing
+
+_FIRST_LINE = b"c2sp.org/tlog-proof@"
+
+
+@dataclass(frozen=True, slots=True)
+class _ProofFile:
+    proof: TlogProof
+    extra: ReceiptProofExtra | HitProofExtra
+
+
+def is_proof_file(data: bytes) -> bool:
+    """Say whether *data* begins as a proof file does, of whatever version."""
+    return data.startswith(_FIRST_LINE)
+
+
+def verify_proof_file(data: bytes, trust_file: bytes, options: AuditOptions) -> Verification:
+    """Check one proof file under *trust_file*; never raises for what a file contains."""
+    findings = Findings()
+    signed: SignedCheckpoint | None = None
+    receipt: ReadReceipt | None = None
+    hits: frozenset[str] = frozenset()
+    log: LogState | None = None
+    try:
+        file = findings.require("archive", lambda notes: _read(notes, data))
+        trust = findings.require("trust", lambda notes: check_trust(notes, trust_file, options, None))
+        signed = findings.require("checkpoint", lambda notes: _check_checkpoint(notes, file, trust))
+        found = signed
+        witnesses = findings.run("witnesses", lambda notes: check_witnesses(notes, found, trust, options.now_ms))
+        point = signed.checkpoint
+        log = LogState(point.origin, point.root, point.size, tuple(one.name for one in witnesses))
+        findings.run("rollback", lambda notes: _check_rollback(notes, found, trust, options))
+        made = findings.require("inclusion", lambda notes: _check_inclusion(notes, file, point, trust))
+        receipt = findings.require("receipts", lambda notes: _check_receipt(notes, made, trust))
+        hits = findings.run("hits", lambda notes: _check_hit(notes, file, made))
+    except Stopped:
+        pass  # What failed is noted; what rests on it is not covered.
+    uncovered = "" if not findings.passed() else "not in a proof file; export a bundle to check it"
+    report = Report(
+        checks=findings.close(uncovered),
+        grades={} if receipt is None else {receipt.statement.grade: 1},
+        counts={"hits": len(hits), "receipts": 0 if receipt is None else 1},
+        log=log,
+        file_sha256=hashlib.sha256(data).hexdigest(),
+    )
+    return Verification(report, frozenset() if receipt is None else frozenset({receipt.digest}), hits)
+
+
+def _read(notes: Notes, data: bytes) -> _ProofFile:
+    """Read form and extra; what is not a proof file at all is unreadable, as a broken archive is."""
+    try:
+        proof = parse_tlog_proof(data.decode("utf-8"))
+        if proof.extra is None:
+            raise VerificationError("the proof file does not carry what it proves")
+        extra = parse_extra(proof.extra)
+    except UnicodeDecodeError:
+        raise VerificationError("the proof file is not UTF-8", reason="archive_unreadable") from None
+    except VerificationError as error:
+        raise VerificationError(str(error), reason="archive_unreadable") from None
+    kind = "hit" if isinstance(extra, HitProofExtra) else "receipt"
+    notes.detail = f"the proof file of a {kind}, leaf {proof.index}"
+    return _ProofFile(proof, extra)
+
+
+def _check_checkpoint(notes: Notes, file: _ProofFile, trust: Trust) -> SignedCheckpoint:
+    signed = verify_checkpoint(file.proof.checkpoint, trust.log)
+    notes.detail = f"{signed.checkpoint.origin} signed {signed.checkpoint.size:,} leaves"
+    return signed
+
+
+def _check_rollback(notes: Notes, signed: SignedCheckpoint, trust: Trust, options: AuditOptions) -> None:
+    """Compare with checkpoints from elsewhere; a proof file may be older than any of them, so only a split shows."""
+    known = () if options.last_seen is None else (options.last_seen.checkpoint,)
+    without = AuditOptions(now_ms=options.now_ms, compared=known + options.compared)
+    check_rollback(notes, (), signed, trust, without)
+
+
+def _check_inclusion(notes: Notes, file: _ProofFile, point: Checkpoint, trust: Trust) -> ReadReceipt:
+    """Return the receipt, its leaf made anew and in the tree, as is the batch's where the file is a hit's."""
+    extra, proof = file.extra, file.proof
+    envelope, statement = parse_receipt(extra.envelope)
+    index = extra.receipt_index if isinstance(extra, HitProofExtra) else proof.index
+    path = extra.receipt_path if isinstance(extra, HitProofExtra) else proof.hashes
+    receipt = ReadReceipt(index, envelope, statement, statement_digest(envelope.payload))
+    verify_inclusion(index, point.size, leaf_hash(receipt.to_leaf().encode()), path, point.root)
+    if isinstance(extra, HitProofExtra):
+        batch = _read_batch(extra)
+        leaf = body_leaf(LeafKind.HIT_BATCH, batch.to_payload(), batch.at_ms, trust.log.public_key)
+        verify_inclusion(proof.index, point.size, leaf_hash(leaf.encode()), proof.hashes, point.root)
+    notes.detail = f"the receipt is leaf {index} of {point.size:,}"
+    return receipt
+
+
+def _check_receipt(notes: Notes, receipt: ReadReceipt, trust: Trust) -> ReadReceipt:
+    verify_receipt_signer(receipt, make_standing(trust, StatusList(0, (), (), 1)))
+    notes.detail = "signature, signer, role, time and allowed model; not covered: whether key or model was revoked"
+    notes.detail += ", tenant, policy, manifest"
+    return receipt
+
+
+def _check_hit(notes: Notes, file: _ProofFile, receipt: ReadReceipt) -> frozenset[str]:
+    extra = file.extra
+    if not isinstance(extra, HitProofExtra):
+        notes.leave_uncovered("this is a receipt's proof file, not a hit's")
+        return frozenset()
+    accepted: frozenset[str] = frozenset()
+    with notes.about("the hit", "batch_invalid"):
+        record, batch = parse_hit_record(extra.record), _read_batch(extra)
+        _verify_in_batch(extra, batch, leaf_hash(record.to_payload()))
+        verify_hit_receipt(record, file.proof.index, receipt)
+        accepted = frozenset({record.hit})
+        notes.detail = f"{record.hit} is in the batch of leaf {file.proof.index} and came after its receipt"
+    return accepted
+
+
+def _verify_in_batch(extra: HitProofExtra, batch: HitBatch, leaf: bytes) -> None:
+    try:
+        root = root_from_inclusion(extra.position, batch.count, leaf, extra.path)
+    except VerificationError as error:
+        raise VerificationError(str(error), reason="batch_invalid") from None
+    if root != batch.root:
+        raise VerificationError(
+            "the hit is not in this batch", reason="batch_invalid", expected=batch.root.hex(), actual=root.hex()
+        )
+
+
+def _read_batch(extra: HitProofExtra) -> HitBatch:
+    body = parse_body(LeafKind.HIT_BATCH, extra.batch)
+    if not isinstance(body, HitBatch):
+        raise VerificationError("the body is no hit batch", reason="leaf_kind")
+    return body

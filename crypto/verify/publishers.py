@@ -1,0 +1,42 @@
+"""Model signatures: does a publisher that the trust file names stand behind exactly the files of a manifest?"""
+
+from __future__ import annotations
+
+from ..bundle import BundleParts
+from ..bundle_lines import JsonObject, PublisherLine
+from ..errors import VerificationError
+from ..trust import Publisher, Trust
+from .findings import Notes
+
+
+def check_publishers(notes: Notes, parts: BundleParts, trust: Trust) -> None:
+    """Note a failure for every model signature that no trusted publisher of that version made over that manifest."""
+    manifests = {line.model_version: line.manifest for line in parts.models}
+    for line in parts.publishers:
+        with notes.about(f"model {line.model_version}", "publisher_invalid"):
+            publishers = [one for one in trust.publishers if line.model_version in one.models]
+            _verify_line(line, manifests.get(line.model_version), publishers)
+    if parts.publishers:
+        notes.detail = f"{len(parts.publishers):,} models are signed by publishers of the trust file, file by file"
+    else:
+        notes.leave_uncovered("no model signature is in the bundle, so the manifests are the runners' word alone")
+
+
+def _verify_line(line: PublisherLine, manifest: JsonObject | None, publishers: list[Publisher]) -> None:
+    if manifest is None:
+        message = "the signature is over a model whose manifest is not in the bundle"
+        raise VerificationError(message, reason="publisher_invalid")
+    if not publishers:
+        message = "the trust file names no publisher for this model version"
+        raise VerificationError(message, reason="publisher_invalid")
+    from ..model_signing import verify_publisher
+
+    refusals: list[str] = []
+    for publisher in publishers:
+        try:
+            verify_publisher(line.signature, manifest, publisher.public_key)
+        except VerificationError as error:
+            refusals.append(f"{publisher.name}: {error}")
+        else:
+            return
+    raise VerificationError("; ".join(refusals[:8]), reason="publisher_invalid")

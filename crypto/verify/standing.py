@@ -1,0 +1,119 @@
+"""Whose signature counts: keys of the trust file, in their role and time, as far as the status list lets them.
+
+The status list itself is the log's word: the newest leaf of a key event or a model status carries its digest. Leaf order
+beats claimed time, so a key that is compromised since some leaf says nothing behind it, whatever its statements claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..bodies import KeyEvent, ModelStatus, Role
+from ..bundle import BundleParts
+from ..checkpoint import Cosignature
+from ..dsse import Envelope, verify_envelope
+from ..errors import VerificationError
+from ..status import KeyStatus, StatusList
+from ..trust import Trust, TrustedKey
+from .findings import Notes
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The keys that may sign receipts and evidence, by key id, and what is listed about them."""
+
+    keys: Mapping[str, tuple[Role, TrustedKey]]
+    listed: Mapping[str, KeyStatus]
+
+    def find(self, key_id: str) -> tuple[Role, TrustedKey]:
+        """Return role and entry of a key; raises `VerificationError` (`signer_unknown`)."""
+        if key_id not in self.keys:
+            message = "the signer is neither a runner nor a gateway of the trust file"
+            raise VerificationError(message, reason="signer_unknown", actual=key_id)
+        return self.keys[key_id]
+
+    def verify_time(self, key_id: str, at_ms: int, index: int) -> None:
+        """Check that what the key signed at *at_ms*, in the log at *index*, counts.
+
+        Raises `VerificationError`: `signer_expired`, `signer_retired`, `signer_compromised`.
+        """
+        _, key = self.find(key_id)
+        if at_ms < key.from_ms or (key.until_ms is not None and at_ms >= key.until_ms):
+            raise VerificationError(
+                "the signer's key was not valid at that time",
+                reason="signer_expired",
+                expected=f"from {key.from_ms} to before {key.until_ms}",
+                actual=at_ms,
+            )
+        status = self.listed.get(key_id)
+        if status is not None and index >= status.since_index:
+            raise VerificationError(
+                f"the signer's key is {status.status} since leaf {status.since_index}; the order of the log decides,"
+                " not the time that is claimed",
+                reason=f"signer_{status.status}",
+                expected=f"a leaf below {status.since_index}",
+                actual=index,
+            )
+
+
+def make_standing(trust: Trust, status: StatusList) -> Standing:
+    """Return the standing of all keys of *trust* under *status*."""
+    keys: dict[str, tuple[Role, TrustedKey]] = {key.key_id: ("runner", key) for key in trust.runners}
+    keys |= {key.key_id: ("gateway", key) for key in trust.gateways}
+    return Standing(keys, {key.key_id: key for key in status.keys})
+
+
+def verify_signer(standing: Standing, envelope: Envelope) -> tuple[Role, TrustedKey]:
+    """Return role and entry of the key that signed *envelope*.
+
+    Raises `VerificationError`: `signer_unknown`, `signature_invalid`.
+    """
+    role, key = standing.find(envelope.signature.key_id)
+    verify_envelope(envelope, key.public_key)
+    return role, key
+
+
+def check_status(notes: Notes, parts: BundleParts) -> StatusList:
+    """Return the status list, which the newest leaf about keys or models must carry the digest of."""
+    binding = [line for line in parts.bodies if isinstance(line.body, KeyEvent | ModelStatus)]
+    if not binding:
+        message = "no leaf about keys or models is in the bundle, so nobody vouches for the status list"
+        raise VerificationError(message, reason="status_unbound")
+    newest, digest = binding[-1], parts.status.digest()
+    stated = newest.body.status_list if isinstance(newest.body, KeyEvent | ModelStatus) else ""
+    if stated != digest:
+        raise VerificationError(
+            f"leaf {newest.index} says that another status list is in force",
+            reason="status_unbound",
+            expected=stated,
+            actual=digest,
+        )
+    keys, models = len(parts.status.keys), len(parts.status.models)
+    notes.detail = (
+        f"{keys} keys and {models} models are listed as not simply in force, by the log's leaf {newest.index}"
+    )
+    return parts.status
+
+
+def check_freshness(
+    notes: Notes,
+    status: StatusList,
+    witnesses: tuple[Cosignature, ...],
+    trust: Trust,
+    now_ms: int,
+    max_age_ms: int | None,
+) -> None:
+    """Note a failure where the status list, or the newest cosignature that is asked for, is too old."""
+    if max_age_ms is None:
+        notes.leave_uncovered("no --max-age was asked for; what was revoked after the time below is not known here")
+        return
+    ages = {"the status list": status.at_ms}
+    if trust.witness_threshold:
+        ages["the newest cosignature"] = max((one.time_s * 1000 for one in witnesses), default=0)
+    for subject, at_ms in ages.items():
+        if at_ms < now_ms - max_age_ms:
+            notes.fail(
+                "stale", subject, f"it is {(now_ms - at_ms) // 1000:,} s old, more than {max_age_ms // 1000:,} s"
+            )
+    notes.detail = f"asked for at most {max_age_ms // 1000:,} s"
