@@ -106,7 +106,13 @@ class Settings(BaseSettings):
     log_interval_s: float = Field(1.0, gt=0, le=60, description="how often leaves are put into the log and signed")
     log_batch_max: int = Field(10_000, ge=1, le=100_000, description="leaves put into the log in one go")
     log_witnesses: list[str] = Field([], description="witnesses that cosign checkpoints, each as its URL and its vkey")
-    log_witness_quorum: int = Field(0, ge=0, le=32, description="cosignatures that make a receipt witnessed; 0: none do")
+    log_witness_timeout_s: float = Field(2.0, gt=0, le=60, description="longest silence of a witness")
+    log_status_interval_s: float = Field(
+        3600.0, ge=0, le=30 * 86_400, description="how often the status list is said again; 0: only when it changes"
+    )
+    log_witness_quorum: int = Field(
+        0, ge=0, le=32, description="cosignatures that make a receipt witnessed; 0: none do"
+    )
 
     log_format: Literal["json", "console"] = Field("json", description="how log lines are written")
 

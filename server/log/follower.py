@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from crypto.checkpoint import Checkpoint
 from crypto.note import VerifierKey
 from server.log.errors import LogRefusal
 from server.log.history import extend_tree, open_tree
-from server.log.state import LogState, save_state
+from server.log.state import save_state
 from server.log.storage import CHECKPOINT, LogStorage
 from server.log.transactions import Transactions
 from server.log.tree import TileTree
@@ -48,7 +49,7 @@ class TileFollower:
                     f"the leaves in the database do not make the tree of {newest.size} leaves that was signed",
                     reason="history_differs",
                 )
-            save_state(self._storage, LogState(tree.size, tree.root()))
+            save_state(self._storage, Checkpoint(self._log_key.name, tree.size, tree.root()))
         if self._storage.read(CHECKPOINT) != newest.note.encode():
             self._storage.write({CHECKPOINT: newest.note.encode()})
         return tree.size

@@ -14,12 +14,12 @@ from typing import Final
 import structlog
 from sqlalchemy import Connection
 
-from crypto.checkpoint import verify_checkpoint
+from crypto.checkpoint import Checkpoint, verify_checkpoint
 from crypto.errors import VerificationError
 from crypto.merkle import leaf_hash
 from crypto.note import VerifierKey
 from server.log.errors import LogDamaged, LogRefusal
-from server.log.state import LogState, load_state
+from server.log.state import load_state
 from server.log.storage import CHECKPOINT, LogStorage
 from server.log.tiles import TILE_WIDTH, TileReader
 from server.log.transactions import Transactions
@@ -89,9 +89,15 @@ def _read_facts(connection: Connection, size: int) -> _Facts:
     return _Facts(repository.head(), repository.latest_checkpoint(), repository.checkpoint_up_to(size))
 
 
-def _known(storage: LogStorage, log_key: VerifierKey, state: LogState | None, facts: _Facts) -> list[Known]:
+def _known(storage: LogStorage, log_key: VerifierKey, state: Checkpoint | None, facts: _Facts) -> list[Known]:
     found = []
     if state is not None:
+        if state.origin != log_key.name:
+            raise LogRefusal(
+                f"this log folder belongs to the log {state.origin}, and the database to {log_key.name}; "
+                "start with the folder of this log, or an empty one",
+                reason="other_log",
+            )
         found.append(Known(state.size, state.root, "this machine's log state"))
     published = storage.read(CHECKPOINT)
     if published is not None:
@@ -123,7 +129,7 @@ def _verify_row(row: CheckpointRow, log_key: VerifierKey) -> None:
         )
 
 
-def _load(storage: LogStorage, state: LogState | None) -> TileTree | None:
+def _load(storage: LogStorage, state: Checkpoint | None) -> TileTree | None:
     """Return the tree of the state, None where the tiles do not make it: then they are rebuilt."""
     if state is None:
         return None

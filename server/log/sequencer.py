@@ -21,7 +21,7 @@ from crypto.merkle import NodeSource
 from crypto.note import VerifierKey
 from server.log.batching import HITS_MAX, log_batches, make_batches
 from server.log.history import extend_tree, open_tree
-from server.log.state import LogState, save_state
+from server.log.state import save_state
 from server.log.status import restate_status
 from server.log.storage import CHECKPOINT, LogStorage
 from server.log.tiles import TileReader
@@ -182,10 +182,10 @@ class Sequencer:
             self._publish(newest)
             return None
         tree.verify()
-        state = LogState(tree.size, tree.root())
+        state = Checkpoint(self._log_key.name, tree.size, tree.root())
         save_state(self._storage, state)
         self._transactions.read(lambda connection: LogRepository(connection).require_lease(token))
-        note = sign_checkpoint(Checkpoint(self._log_key.name, state.size, state.root), self._signer)
+        note = sign_checkpoint(state, self._signer)
         # The time of a checkpoint never goes back, whatever the clock does.
         at_ms = max(self._clock.now_ms(), 0 if newest is None else newest.signed_at_ms)
         row = CheckpointRow(state.size, through_seq, state.root, note, 0, at_ms)

@@ -60,7 +60,6 @@ class LogOptions:
     interval_s: float = 1.0
     limits: SequencerLimits = field(default_factory=SequencerLimits)
     witnesses: Sequence[WitnessAddress] = ()
-    quorum: int = 0
     post: Post | None = None
 
 
@@ -71,6 +70,7 @@ class LogService:
         self,
         database: Database,
         storage: LogStorage,
+        high_water: HighWater,
         *,
         log_key: VerifierKey,
         signer: Signer | None,
@@ -78,11 +78,12 @@ class LogService:
         random: RandomSource,
         options: LogOptions,
         metrics: LogMetrics,
+        refusal: LogRefusal | None = None,
     ) -> None:
-        """With *signer* None this process only follows the log."""
+        """With *signer* None this process only follows the log, with a *refusal* it only reads how far it is."""
         self.storage = storage
         self.log_key = log_key
-        self.high_water = HighWater(quorum=options.quorum)
+        self.high_water = high_water
         self._database = database
         self._signer = signer
         self._clock = clock
@@ -92,7 +93,7 @@ class LogService:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hitproof-log")
         self._sequencer: Sequencer | None = None
         self._follower: TileFollower | None = None
-        self._refused: LogRefusal | None = None
+        self._refused = refusal
 
     @property
     def refusal(self) -> LogRefusal | None:
@@ -116,6 +117,8 @@ class LogService:
                 limits=options.limits,
             )
         self._follower = TileFollower(transactions, self.storage, self.log_key)
+        if self._refused is not None:
+            self._tell(self._refused)
         await self._read_high_water()
 
     async def run(self) -> None:
@@ -133,8 +136,7 @@ class LogService:
             await self._read_high_water()
         except LogRefusal as refusal:
             self._refused = refusal
-            log.error("log_refused", reason=refusal.reason, error=str(refusal))
-            self._metrics.note_failure(refusal.reason, refused=True)
+            self._tell(refusal)
         except (StoreError, LogDamaged, OSError) as error:
             log.warning("log_step_failed", error=str(error), kind=type(error).__name__)
             self._metrics.note_failure(type(error).__name__, refused=False)
@@ -162,6 +164,10 @@ class LogService:
             step = Step(leads=False, size=self._follower.step())
         self._metrics.note_step(step, now_ms=self._clock.now_ms())
         return step.has_more
+
+    def _tell(self, refusal: LogRefusal) -> None:
+        log.error("log_refused", reason=refusal.reason, error=str(refusal))
+        self._metrics.note_failure(refusal.reason, refused=True)
 
     async def _read_high_water(self) -> None:
         found, (leaves, since_ms) = await self._database.read(self._read)

@@ -1,47 +1,33 @@
 """What this machine has seen of the log: a size and a root that are on disk before anything is signed over them.
 
-    {"root": 64 hex, "schema": "hitproof/log-state/v1", "size": integer}        canonical JSON
-
-It only ever grows. A database that was restored from before it is noticed by it, and nothing is signed then.
+The file is the text of a checkpoint (c2sp.org/tlog-checkpoint) without signatures: origin, size, root. It only ever
+grows. A database that was restored from before it is noticed by it, and nothing is signed then.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
-
-from crypto.canonical import canonical_json, parse_canonical_json
-from crypto.errors import EncodingError
+from crypto.checkpoint import Checkpoint, parse_decimal
 from crypto.merkle import HASH_BYTES, SIZE_MAX
+from crypto.note import decode_base64
 from server.log.errors import LogRefusal
 from server.log.storage import STATE, LogStorage
 
-SCHEMA: Final = "hitproof/log-state/v1"
 
+def load_state(storage: LogStorage) -> Checkpoint | None:
+    """Return the largest tree that this machine has written down, None on one that has none yet.
 
-@dataclass(frozen=True, slots=True)
-class LogState:
-    """The largest tree that this machine has written down."""
-
-    size: int
-    root: bytes
-
-
-def load_state(storage: LogStorage) -> LogState | None:
-    """Return the state, None on a machine that has none yet; raises `LogRefusal` for a file that is not one of ours."""
+    Raises `LogRefusal` for a file that is not one of ours.
+    """
     data = storage.read(STATE)
     if data is None:
         return None
-    try:
-        value = parse_canonical_json(data)
-        if isinstance(value, dict) and set(value) == {"root", "schema", "size"} and value["schema"] == SCHEMA:
-            size, root = value["size"], value["root"]
-            if isinstance(size, int) and not isinstance(size, bool) and isinstance(root, str) and 0 <= size <= SIZE_MAX:
-                found = LogState(size, bytes.fromhex(root))
-                if len(found.root) == HASH_BYTES and encode_state(found) == data:
-                    return found
-    except (EncodingError, ValueError):
-        pass
+    lines = data.decode("utf-8", "replace").split("\n")
+    if len(lines) == 4:
+        size, root = parse_decimal(lines[1], SIZE_MAX), decode_base64(lines[2])
+        if size is not None and root is not None and len(root) == HASH_BYTES:
+            found = Checkpoint(lines[0], size, root)
+            if found.body.encode() == data:
+                return found
     raise LogRefusal(
         "the log's state file is damaged; restore it, or start with an empty log folder once you know that the "
         "database is no older than the newest checkpoint",
@@ -49,15 +35,14 @@ def load_state(storage: LogStorage) -> LogState | None:
     )
 
 
-def save_state(storage: LogStorage, state: LogState) -> None:
-    """Write the state down, durably; raises `LogRefusal` where that would go back, `OSError`."""
+def save_state(storage: LogStorage, state: Checkpoint) -> None:
+    """Write the state down, durably; raises `LogRefusal` where that would go back or to another log, and `OSError`."""
     before = load_state(storage)
-    if before is not None and (before.size > state.size or (before.size == state.size and before.root != state.root)):
-        raise LogRefusal(f"the state is at {before.size} leaves and would go back to {state.size}", reason="state_back")
-    if before != state:
-        storage.write({STATE: encode_state(state)})
-
-
-def encode_state(state: LogState) -> bytes:
-    """Return the state as it is stored."""
-    return canonical_json({"root": state.root.hex(), "schema": SCHEMA, "size": state.size})
+    if before == state:
+        return
+    if before is not None and (before.origin != state.origin or before.size >= state.size):
+        raise LogRefusal(
+            f"the state is at {before.size} leaves of {before.origin} and would go to {state.size} of {state.origin}",
+            reason="state_back",
+        )
+    storage.write({STATE: state.body.encode()})
