@@ -10,10 +10,13 @@ from .envelope import Envelope
 from .errors import NotInForm, Refused, named
 from .hashing import HASH_BYTES, SIZE_MAX, digest_text, sha256
 from .json_text import Json
+from .notes import NOTE_BYTES_MAX, Checkpoint, read_checkpoint
 from .records import Body, Hit, StatusList
 from .trust import Trust
 
 LEAF_BYTES = 74
+LEAVES_MAX = 2**20
+BATCH_MAX = 2**16
 OPENING_KINDS = ("output", "output_tokens", "prompt", "prompt_tokens", "text", "vector")
 LISTED_MAX = 4_096
 
@@ -75,13 +78,14 @@ class Contents:
     status: StatusList
     leaves: dict[int, bytes]
     multiproof: list[bytes]
-    earlier: list[tuple[bytes, list[bytes]]] = field(default_factory=list)
-    receipts: dict[int, Envelope] = field(default_factory=dict)
-    evidence: dict[int, Envelope] = field(default_factory=dict)
+    earlier: list[tuple[Checkpoint, list[bytes]]] = field(default_factory=list)
+    #: None stands for an envelope that is not in form.
+    receipts: dict[int, Envelope | None] = field(default_factory=dict)
+    evidence: dict[int, Envelope | None] = field(default_factory=dict)
     bodies: dict[int, Body] = field(default_factory=dict)
     hits: list[HitLine] = field(default_factory=list)
-    models: dict[str, Json] = field(default_factory=dict)
-    policies: dict[str, Json] = field(default_factory=dict)
+    models: dict[str, dict[str, Json]] = field(default_factory=dict)
+    policies: dict[str, dict[str, Json]] = field(default_factory=dict)
     openings: list[Opening] = field(default_factory=list)
     #: Indexes of bodies, evidence and receipts, one after the other.
     explained: list[int] = field(default_factory=list)
@@ -175,13 +179,14 @@ def read_contents(members: dict[str, bytes]) -> Contents:
         )
         for line in json_text.read_lines(members["checkpoints.jsonl"]):
             found = shape.closed(line, "note", "proof")
-            note = shape.text(found["note"], 64 * 1024).encode()
+            note = read_checkpoint(shape.text(found["note"], NOTE_BYTES_MAX).encode("utf-8"))
             contents.earlier.append((note, [shape.unhex(item, 32) for item in shape.items(found["proof"], 128)]))
+        shape.check_ascending([old.size for old, _ in contents.earlier])
         _read_indexed(members, contents)
         contents.hits = [_hit_line(line) for line in json_text.read_lines(members["hits.jsonl"])]
         shape.check_ascending([line.batch for line in contents.hits])
-        contents.models = _by_digest(members["models.jsonl"], "model_version", "manifest")
-        contents.policies = _by_digest(members["policies.jsonl"], "policy", "document")
+        contents.models = _documents(members["models.jsonl"], "model_version", "manifest")
+        contents.policies = _documents(members["policies.jsonl"], "policy", "document")
         for signature in _by_digest(members["publishers.jsonl"], "model_version", "signature").values():
             shape.unbase64(signature)
         contents.openings = [_opening(line) for line in json_text.read_lines(members["openings.jsonl"])]
@@ -216,14 +221,29 @@ def _by_digest(data: bytes, key: str, content: str) -> dict[str, Json]:
     return {name: line[content] for name, line in zip(names, lines, strict=True)}
 
 
-def _envelope(value: Json) -> Envelope:
-    json_text.check_normal(value)
-    return envelope.read_envelope(value)
+def _documents(data: bytes, key: str, content: str) -> dict[str, dict[str, Json]]:
+    found: dict[str, dict[str, Json]] = {}
+    for name, value in _by_digest(data, key, content).items():
+        if not isinstance(value, dict):
+            raise NotInForm("manifests and policies are objects")
+        found[name] = value
+    return found
+
+
+def _envelope(value: Json) -> Envelope | None:
+    """An envelope, or None: one that is not in form is refused where statements are checked."""
+    if not isinstance(value, dict):
+        raise NotInForm("an envelope is an object")
+    try:
+        json_text.check_normal(value)
+        return envelope.read_envelope(value)
+    except NotInForm:
+        return None
 
 
 def _leaves(data: bytes) -> dict[int, bytes]:
-    if len(data) % (8 + LEAF_BYTES):
-        raise NotInForm("leaves are cut off")
+    if len(data) % (8 + LEAF_BYTES) or len(data) > LEAVES_MAX * (8 + LEAF_BYTES):
+        raise NotInForm("leaves are cut off, or too many")
     pieces = [data[at : at + 8 + LEAF_BYTES] for at in range(0, len(data), 8 + LEAF_BYTES)]
     indexes = [int.from_bytes(piece[:8], "big") for piece in pieces]
     shape.check_ascending(indexes)
@@ -238,21 +258,20 @@ def _hashes(data: bytes) -> list[bytes]:
 
 def _hit_line(line: Json) -> HitLine:
     found = shape.closed(line, "batch", "hashes", "positions", "records")
-    positions = [shape.integer(item) for item in shape.items(found["positions"], json_text.VALUES_MAX)]
+    positions = [shape.integer(item) for item in shape.items(found["positions"], BATCH_MAX)]
     shape.check_ascending(positions)
-    hits = [records.read_hit(item) for item in shape.items(found["records"], json_text.VALUES_MAX)]
+    hits = [records.read_hit(item) for item in shape.items(found["records"], BATCH_MAX)]
     if len(hits) != len(positions) or not hits:
         raise NotInForm("not one position for every record")
-    hashes = [shape.unhex(item, 32) for item in shape.items(found["hashes"], json_text.VALUES_MAX)]
+    hashes = [shape.unhex(item, 32) for item in shape.items(found["hashes"], BATCH_MAX)]
     return HitLine(shape.integer(found["batch"]), tuple(hashes), tuple(positions), tuple(hits))
 
 
 def _opening(line: Json) -> Opening:
     found = shape.closed(line, "kind", "salt", "statement", "value")
-    salt = shape.text(found["salt"])
     return Opening(
         statement=digest_text(shape.undigest(found["statement"])),
         kind=shape.one_of(found["kind"], *OPENING_KINDS),
-        salt=shape.unhex(salt, len(salt) // 2),
+        salt=shape.unhex(found["salt"], 32),
         value=found["value"],
     )

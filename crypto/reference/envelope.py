@@ -34,18 +34,18 @@ class Envelope:
         return self.signatures[0][1]
 
 
-def read_envelope(value: Json, signatures_max: int = 1) -> Envelope:
-    """The envelope in a JSON value; raises NotInForm."""
+def read_envelope(value: Json, count_max: int = 1, count_min: int = 1) -> Envelope:
+    """The envelope in a JSON value, with so many signatures; raises NotInForm."""
     found = shape.closed(value, "payload", "payloadType", "signatures")
     signatures = []
-    for item in shape.items(found["signatures"], signatures_max):
+    for item in shape.items(found["signatures"], count_max):
         signature = shape.closed(item, "keyid", "sig")
         key = shape.unhex(signature["keyid"], 32).hex()
         signed = shape.unbase64(signature["sig"])
         if len(signed) != ed25519.SIGNATURE_BYTES:
             raise NotInForm("a signature has 64 bytes")
         signatures.append((key, signed))
-    if not signatures:
+    if len(signatures) < count_min:
         raise NotInForm("an envelope without a signature")
     return Envelope(shape.text(found["payloadType"]), shape.unbase64(found["payload"]), tuple(signatures))
 

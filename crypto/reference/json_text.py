@@ -13,6 +13,10 @@ Json: TypeAlias = "bool | int | str | list[Json] | dict[str, Json] | None"
 INTEGER_MAX = 2**53 - 1
 LEVELS_MAX = 32
 VALUES_MAX = 10_000
+#: A line of a bundle may hold an opened prompt of very many tokens.
+LINE_VALUES_MAX = 2**20
+LINE_BYTES_MAX = 2**22
+LINES_MAX = 2**20
 
 _STRING = re.compile(r'"((?:[^"\\\x00-\x1f]|\\["\\bfnrt]|\\u00[01][0-9a-f])*)"')
 _ESCAPE = re.compile(r'\\(u00[01][0-9a-f]|["\\bfnrt])')
@@ -22,13 +26,13 @@ _LETTERS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", '"': '"', "\\
 _ESCAPED = {character: "\\" + letter for letter, character in _LETTERS.items()}
 
 
-def read(data: bytes) -> Json:
-    """The value of a canonical JSON text; raises NotInForm for any other bytes."""
+def read(data: bytes, values_max: int = VALUES_MAX) -> Json:
+    """The value of a canonical JSON text of at most so many values; raises NotInForm for any other bytes."""
     try:
         text = data.decode("utf-8", "strict")
     except UnicodeDecodeError as error:
         raise NotInForm("not UTF-8") from error
-    reader = _Reader(text)
+    reader = _Reader(text, values_max)
     value = reader.value(level=0)
     if reader.at != len(text):
         raise NotInForm("something stands behind the value")
@@ -43,7 +47,10 @@ def read_lines(data: bytes) -> list[Json]:
         return []
     if not data.endswith(b"\n"):
         raise NotInForm("the last line has no end")
-    return [read(line) for line in data[:-1].split(b"\n")]
+    lines = data[:-1].split(b"\n")
+    if len(lines) > LINES_MAX or max(map(len, lines)) > LINE_BYTES_MAX:
+        raise NotInForm("too many lines, or too long a one")
+    return [read(line, LINE_VALUES_MAX) for line in lines]
 
 
 def write(value: Json) -> bytes:
@@ -65,14 +72,15 @@ def check_normal(value: Json) -> None:
 
 
 class _Reader:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, values_max: int) -> None:
         self.text = text
+        self.values_max = values_max
         self.at = 0
         self.values = 0
 
     def value(self, level: int) -> Json:
         self.values += 1
-        if self.values > VALUES_MAX:
+        if self.values > self.values_max:
             raise NotInForm("too many values")
         first = self.text[self.at : self.at + 1]
         if first == "{":

@@ -51,9 +51,13 @@ def _check_body(leaf: bytes | None, body: Body, log_key: bytes) -> None:
         raise Refused("leaf_kind", f"kind {leaf[1]} over a body of kind {body.kind}")
 
 
-def _check_envelope(leaf: bytes | None, signed: Envelope, kinds: tuple[int, ...]) -> None:
+def _check_envelope(leaf: bytes | None, signed: Envelope | None, kinds: tuple[int, ...]) -> None:
     if leaf is None:
         raise Refused("leaf_unexplained", "an envelope without a leaf")
+    if signed is None:
+        if leaf[1] not in kinds:
+            raise Refused("leaf_kind", f"kind {leaf[1]}")
+        return
     time_ms = _time_ms(signed)
     if time_ms is None:
         # The statement is not in form, which is said where statements are checked; the rest of the leaf must fit.

@@ -11,8 +11,8 @@ from .hashing import HASH_BYTES, SIZE_MAX, sha256
 
 LOG_ALGORITHM = 1
 WITNESS_ALGORITHM = 4
-SIGNATURES_MAX = 100
-NOTE_BYTES_MAX = 64 * 1024
+SIGNATURES_MAX = 64
+NOTE_BYTES_MAX = 2**20
 AHEAD_MS_MAX = 5 * 60 * 1000
 
 
@@ -87,13 +87,13 @@ def check_log(checkpoint: Checkpoint, log: NoteKey) -> None:
 
 
 def witnessed_at(checkpoint: Checkpoint, witnesses: tuple[NoteKey, ...], now_ms: int) -> dict[bytes, int]:
-    """The time in ms of the newest cosignature of every trusted witness, by public key; raises Refused for a bad one."""
+    """When each trusted witness saw the checkpoint, in ms, by public key; raises Refused for a bad cosignature."""
     times_ms: dict[bytes, int] = {}
     for name, key_hash, data in checkpoint.signatures:
         for witness in witnesses:
             if (witness.name, witness.key_hash) != (name, key_hash):
                 continue
-            if len(data) != 8 + ed25519.SIGNATURE_BYTES:
+            if witness.public_key in times_ms or len(data) != 8 + ed25519.SIGNATURE_BYTES:
                 raise Refused("cosignature_invalid", name)
             time_s = int.from_bytes(data[:8], "big")
             message = f"cosignature/v1\ntime {time_s}\n{checkpoint.body}".encode()
@@ -101,7 +101,7 @@ def witnessed_at(checkpoint: Checkpoint, witnesses: tuple[NoteKey, ...], now_ms:
                 raise Refused("cosignature_invalid", name)
             if time_s * 1000 > now_ms + AHEAD_MS_MAX:
                 raise Refused("cosignature_future", name)
-            times_ms[witness.public_key] = max(times_ms.get(witness.public_key, 0), time_s * 1000)
+            times_ms[witness.public_key] = time_s * 1000
     return times_ms
 
 

@@ -6,9 +6,10 @@ from . import json_text, shape
 from .contents import Opening
 from .errors import NotInForm
 from .hashing import fields, hmac_sha256, sha256
+from .json_text import Json
 
 SALT_BYTES = 32
-TOKENS_MAX = json_text.VALUES_MAX
+TOKENS_MAX = json_text.LINE_VALUES_MAX
 
 
 def commitment(opening: Opening, dimension: int | None = None) -> bytes:
@@ -22,6 +23,7 @@ def commitment(opening: Opening, dimension: int | None = None) -> bytes:
     if opening.kind in ("output", "prompt"):
         if not isinstance(value, list):
             raise NotInForm("choices and messages are arrays")
+        _check_stated(value)
         stated = json_text.write(value)
         if opening.kind == "output":
             return sha256(fields("hitproof/output/v1", salt, stated))
@@ -39,3 +41,15 @@ def commitment(opening: Opening, dimension: int | None = None) -> bytes:
     return sha256(
         fields("hitproof/vector/v1", salt, b"".join(number.to_bytes(1, "big", signed=True) for number in numbers))
     )
+
+
+def _check_stated(value: Json) -> None:
+    """What is stated has no object fields that are null, at any depth; floats have no canonical form anyway."""
+    if isinstance(value, dict):
+        if None in value.values():
+            raise NotInForm("a field that is null is left out when a value is stated")
+        for item in value.values():
+            _check_stated(item)
+    if isinstance(value, list):
+        for item in value:
+            _check_stated(item)

@@ -8,8 +8,9 @@ from . import envelope, openings
 from .contents import Contents, Manifest, Opening
 from .envelope import RECEIPT_BATCH, Envelope
 from .errors import NotInForm, Refused, named
-from .hashing import digest, digest_text, fields, hmac_sha256, leaf_hash, multiproof_root, sha256
+from .hashing import digest, digest_text, fields, hmac_sha256, leaf_hash, multiproof_root
 from .json_text import Json, write
+from .model_manifest import model_version
 from .records import Body, Hit, StatusList, read_receipt_batch
 from .statements import Embedding, Receipt, read_embedding, read_receipt
 from .trust import Trust, TrustedKey
@@ -42,13 +43,19 @@ class Audit:
         tenant = self.manifest.scope.tenant.encode("utf-8")
         return hmac_sha256(key, fields("hitproof/pseudonym/v1", tenant))[:16].hex()
 
-    def policies(self, tenant: str, below: int) -> list[Body]:
-        """The policies logged for a pseudonym below an index, oldest first."""
+    @property
+    def pseudonyms(self) -> frozenset[str]:
+        """The tenant's pseudonyms in all epochs that the bundle opens."""
+        found = (self.pseudonym(epoch * EPOCH_MS) for epoch in self.manifest.scope.pseudonym_keys)
+        return frozenset(name for name in found if name is not None)
+
+    def policies(self, tenants: frozenset[str], below: int) -> list[Body]:
+        """The policies logged for these pseudonyms below an index, oldest first."""
         bodies = self.contents.bodies
         return [
             bodies[index]
             for index in sorted(bodies)
-            if index < below and bodies[index].kind == 5 and bodies[index].value["tenant"] == tenant
+            if index < below and bodies[index].kind == 5 and bodies[index].value["tenant"] in tenants
         ]
 
 
@@ -71,8 +78,8 @@ def check_signer(audit: Audit, signed: Envelope, index: int, at_ms: int, roles: 
 
 def check_receipt(audit: Audit, index: int, used: frozenset[str]) -> None:
     """Accept the receipt at an index, or raise Refused; *used* are the statements that hits refer to."""
-    signed = audit.contents.receipts[index]
     with named("statement_malformed"):
+        signed = _in_form(audit.contents.receipts[index])
         receipt = read_receipt(signed)
     is_attested = receipt.grade == "attested"
     roles = ("runner",) if is_attested else ("runner", "gateway")
@@ -84,7 +91,7 @@ def check_receipt(audit: Audit, index: int, used: frozenset[str]) -> None:
     if receipt.tenant != audit.pseudonym(receipt.issued_at_ms):
         raise Refused("tenant_mismatch", receipt.tenant)
     if receipt.policy is not None:
-        _check_policy(audit, receipt.policy, audit.policies(receipt.tenant, below=index))
+        _check_policy(audit, receipt.policy, audit.policies(audit.pseudonyms, below=index))
     if receipt.statement in audit.receipts:
         raise Refused("receipt_replayed", receipt.statement)
     scope = audit.manifest.scope
@@ -108,8 +115,9 @@ def _model_manifest(audit: Audit, version: str) -> dict[str, Json]:
     manifest = audit.contents.models.get(version)
     if manifest is None:
         raise Refused("manifest_missing", version)
-    if not isinstance(manifest, dict) or digest_text(sha256(b"hitproof/model/v1\x00" + write(manifest))) != version:
-        raise Refused("manifest_mismatch", version)
+    with named("manifest_mismatch"):
+        if model_version(manifest) != version:
+            raise NotInForm(version)
     return manifest
 
 
@@ -138,12 +146,12 @@ def check_batch(audit: Audit, batch: int, place: int) -> None:
     with named("batch_invalid"):
         if not isinstance(count, int) or multiproof_root(leaves, count, line.hashes).hex() != body.value["root"]:
             raise NotInForm("not the batch's root")
+    if body.value["tenant"] not in audit.pseudonyms:
+        raise Refused("tenant_mismatch", "the batch is another tenant's")
 
 
 def check_hit(audit: Audit, batch: int, hit: Hit) -> None:
     """Accept a hit of the batch at that index, or raise Refused."""
-    if audit.contents.bodies[batch].value["tenant"] != hit.tenant:
-        raise Refused("tenant_mismatch", "the batch is another tenant's")
     if hit.hit in audit.hits:
         raise Refused("hit_replayed", hit.hit)
     index, _ = audit.receipts.get(hit.receipt, (None, None))
@@ -155,19 +163,18 @@ def check_hit(audit: Audit, batch: int, hit: Hit) -> None:
         raise Refused("tenant_mismatch", hit.tenant)
     if not audit.manifest.scope.covers(hit.at_ms):
         raise Refused("out_of_scope", hit.hit)
-    logged = audit.policies(hit.tenant, below=batch)
+    logged = audit.policies(frozenset({hit.tenant}), below=batch)
     _check_policy(audit, hit.policy, logged)
-    for body, successor in zip(logged, [*logged[1:], None], strict=True):
-        is_in_time = successor is None or successor.at_ms >= hit.at_ms - POLICY_GRACE_MS
-        if body.value["policy"] == hit.policy and is_in_time:
-            audit.hits.add(hit.hit)
-            return
-    raise Refused("policy_inactive", hit.policy)
+    latest = max(place for place, body in enumerate(logged) if body.value["policy"] == hit.policy)
+    if latest + 1 < len(logged) and logged[latest + 1].at_ms < hit.at_ms - POLICY_GRACE_MS:
+        raise Refused("policy_inactive", hit.policy)
+    audit.hits.add(hit.hit)
 
 
 def check_evidence(audit: Audit, index: int) -> None:
     """Accept the evidence at an index, or raise Refused."""
-    signed = audit.contents.evidence[index]
+    with named("statement_malformed"):
+        signed = _in_form(audit.contents.evidence[index])
     if signed.payload_type == RECEIPT_BATCH:
         with named("statement_malformed"):
             at_ms = read_receipt_batch(signed)
@@ -178,6 +185,14 @@ def check_evidence(audit: Audit, index: int) -> None:
     check_signer(audit, signed, index, embedding.issued_at_ms, ("runner",))
     if embedding.of not in audit.receipts:
         raise Refused("evidence_mismatch", embedding.of)
+    if embedding.tenant != audit.pseudonym(embedding.issued_at_ms):
+        raise Refused("tenant_mismatch", embedding.tenant)
+
+
+def _in_form(signed: Envelope | None) -> Envelope:
+    if signed is None:
+        raise NotInForm("the envelope is not in form")
+    return signed
 
 
 def check_evidence_body(audit: Audit, body: Body) -> None:

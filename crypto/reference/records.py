@@ -74,9 +74,7 @@ def read_body(value: Json) -> Body:
 
 
 def _check_key(kind: int, key: str, value: Json) -> None:
-    if key in ("count", "version"):
-        shape.integer(value, 1)
-    elif key in ("number", "epoch"):
+    if key in ("count", "epoch", "number", "version"):
         shape.integer(value)
     elif key == "since_index":
         shape.optional(value, shape.integer)
@@ -106,7 +104,7 @@ def read_receipt_batch(envelope: Envelope) -> int:
     value = json_text.read(envelope.payload)
     found = shape.closed(value, "schema", "at_ms", "count", "nonce", "root", "signer")
     shape.one_of(found["schema"], "hitproof/receipt-batch/v1")
-    shape.integer(found["count"], 1)
+    shape.integer(found["count"])
     shape.unhex(found["nonce"], 32)
     shape.unhex(found["root"], 32)
     if shape.unhex(found["signer"], 32).hex() != envelope.key_id:
@@ -129,7 +127,7 @@ def read_hit(value: Json) -> Hit:
         raise NotInForm("vector and threshold belong to the private tier")
     if tier == "private":
         shape.unhex(found["query_vector"], 32)
-        shape.integer(found["tau"], -json_text.INTEGER_MAX)
+        shape.integer(found["tau"])
     return Hit(
         data=json_text.write(value),
         hit=shape.matching(found["hit"], "hit_[0-9a-f]{32}"),
@@ -164,7 +162,7 @@ def read_status(data: bytes) -> StatusList:
     return StatusList(
         at_ms=shape.integer(found["at_ms"]),
         digest=digest_text(digest("hitproof/status-list/v1", data)),
-        trust_version=shape.integer(found["trust_version"], 1),
+        trust_version=shape.integer(found["trust_version"]),
         keys={name: (status, since) for name, status, since in keys},
         models=dict(models),
     )

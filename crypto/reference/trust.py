@@ -47,15 +47,15 @@ def verify_trust(data: bytes, now_ms: int) -> Trust:
     with named("trust_malformed"):
         value = json_text.read(data)
         json_text.check_normal(value)
-        signed = envelope.read_envelope(value, KEYS_MAX)
+        signed = envelope.read_envelope(value, KEYS_MAX, count_min=0)
         if signed.payload_type != envelope.TRUST:
             raise NotInForm("not the payload type of a trust file")
         trust = _read(json_text.read(signed.payload))
         ids = [key for key, _ in signed.signatures]
         shape.check_ascending(ids)
-        roots = {ed25519.key_id(key): key for key in trust.root_keys}
-        if not set(ids) <= set(roots):
-            raise NotInForm("a signature of a key that is not a root key")
+    roots = {ed25519.key_id(key): key for key in trust.root_keys}
+    if not set(ids) <= set(roots):
+        raise Refused("trust_threshold", "a signature of a key that is not a root key")
     valid = [key for place, key in enumerate(ids) if envelope.is_signed(signed, roots[key], place)]
     if len(valid) < trust.root_threshold:
         raise Refused("trust_threshold", f"{len(valid)} of {trust.root_threshold} signatures")
