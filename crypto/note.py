@@ -26,7 +26,6 @@ KEY_HASH_BYTES: Final = 4
 NOTE_BYTES_MAX: Final = 2**20
 SIGNATURES_MAX: Final = 64
 
-_VKEY_CHARACTERS_MAX: Final = 2_048
 _LINE_START: Final = "\N{EM DASH} "
 _KEY_HASH_HEX: Final = re.compile(r"[0-9a-f]{8}")
 #: What a note may not hold: ASCII control characters other than LF.
@@ -82,7 +81,7 @@ def parse_vkey(text: str) -> VerifierKey:
     hash that is not the key's.
     """
     parts = text.split("+", 2)  # Base64 may hold a plus sign; names may not.
-    if len(text) > _VKEY_CHARACTERS_MAX or len(parts) != 3 or not is_key_name(parts[0]):
+    if len(parts) != 3 or not is_key_name(parts[0]):
         raise _untrusted("it is not name+hash+key")
     name, hash_hex, key = parts[0], parts[1], decode_base64(parts[2])
     if key is None or len(key) != 1 + PUBLIC_KEY_BYTES or key[0] not in (LOG_ALGORITHM, WITNESS_ALGORITHM):

@@ -151,7 +151,8 @@ def test_a_witness_s_key_is_no_log_s_key() -> None:
 
 
 @pytest.mark.parametrize(
-    "size", ["0100", "+100", "-100", " 100", "100 ", "1_00", "1e2", "100.0", "", "0x64", "\u0661\u0660", "00"]
+    "size",
+    ["0100", "+100", "-100", " 100", "100 ", "1_00", "1e2", "100.0", "", "0x64", "\u0661\u0660", "1\u0660\u0660", "00"],
 )
 def test_a_size_that_is_no_plain_decimal_is_refused(size: str) -> None:
     text = signed_text(CHECKPOINT.body.replace("100", size))

@@ -190,24 +190,30 @@ def test_no_encoding_of_a_point_of_small_order_is_a_public_key() -> None:
         assert not is_valid_public_key(encoding)
 
 
-def test_a_key_of_small_order_is_refused_where_the_library_takes_it_for_any_message() -> None:
-    taken = 0
-    for encoding in small_order_encodings():
-        # S = 0 and R = −k·A: with A of order 8, some R among eight fits every message.
-        for point in small_order_points():
-            signature = encode(point) + bytes(32)
-            taken += library_takes(encoding, MESSAGE, signature)
-            assert is_refused(encoding, MESSAGE, signature)
-    assert taken >= 8
+def test_a_key_of_small_order_is_refused_where_the_library_takes_it() -> None:
+    scalar = 98765432109876543210
+    commitment = encode(times(scalar, base()))
+    for point in small_order_points():
+        # Nobody signed: for one message in eight k·A vanishes, and any S with R = S·B fits.
+        key, signature = encode(point), commitment + scalar.to_bytes(32, "little")
+        taken = [message for message in map(str.encode, map(str, range(80))) if library_takes(key, message, signature)]
+        assert taken
+        assert is_refused(key, taken[0], signature)
 
 
 def test_an_r_of_small_order_is_refused_where_the_library_takes_it() -> None:
-    secret = int.from_bytes(hashlib.sha256(b"a secret").digest(), "big") % L
-    public_key, commitment = encode(times(secret, base())), encode(IDENTITY)
-    challenge = int.from_bytes(hashlib.sha512(commitment + public_key + MESSAGE).digest(), "little")
-    signature = commitment + (challenge * secret % L).to_bytes(32, "little")
-    assert library_takes(public_key, MESSAGE, signature)
-    assert is_refused(public_key, MESSAGE, signature)
+    secret = 12345678901234567890
+    # A key with a part of order 8, so that the right R can be of any small order.
+    public_key = encode(add(times(secret, base()), small_order_points()[1]))
+    for point in small_order_points():
+        taken = 0
+        for number in range(80):
+            message, commitment = b"%d" % number, encode(point)
+            challenge = int.from_bytes(hashlib.sha512(commitment + public_key + message).digest(), "little")
+            signature = commitment + (challenge * secret % L).to_bytes(32, "little")
+            taken += library_takes(public_key, message, signature)
+            assert is_refused(public_key, message, signature)
+        assert taken
 
 
 def test_an_r_of_small_order_is_refused_in_every_encoding() -> None:

@@ -161,6 +161,24 @@ def test_another_root_is_refused() -> None:
         assert refusal(verify_inclusion, INDEX, WITHIN, LEAVES[INDEX], proof_of(), root) == "inclusion_invalid"
 
 
+def test_a_path_that_is_too_long_or_too_short_is_refused_whatever_it_leads_to() -> None:
+    # Roots that a log could have signed to make the wrong path fit.
+    left, right = LEAVES[:2]
+    assert refusal(verify_inclusion, 0, 2, left, [], left) == "inclusion_invalid"
+    assert refusal(verify_inclusion, 0, 1, left, [right], node_hash(right, left)) == "inclusion_invalid"
+    assert refusal(verify_inclusion, 0, 1, left, [right], node_hash(left, right)) == "inclusion_invalid"
+
+
+def test_a_tree_larger_than_the_largest_is_refused_even_if_the_path_fits() -> None:
+    proof = [SparseTree({}).node(level, 1) for level in range(63)]
+    root = node_hash(proof[-1], proof[-1])
+    leaf = proof[0]
+    assert refusal(verify_inclusion, 0, SIZE_MAX + 1, leaf, proof, root) == "inclusion_invalid"
+    assert refusal(verify_consistency, 1, SIZE_MAX + 1, leaf, root, proof) == "consistency_invalid"
+    verify_inclusion(0, 2**62, leaf, proof[:-1], proof[-1])
+    verify_consistency(1, 2**62, leaf, proof[-1], proof[:-1])
+
+
 def test_a_leaf_hash_of_another_length_is_refused() -> None:
     assert refusal(root_from_inclusion, 0, 1, LEAVES[0][:-1], []) == "inclusion_invalid"
 
@@ -220,8 +238,23 @@ def test_either_root_changed_is_refused(old_size: int, size: int) -> None:
         assert refusal(verify_consistency, old_size, size, *roots, proof) == "consistency_invalid"
 
 
-def test_a_size_above_the_largest_is_refused() -> None:
-    assert refusal(verify_consistency, 1, SIZE_MAX + 1, ROOT, ROOT, [ROOT]) == "consistency_invalid"
+def test_a_consistency_proof_that_is_too_long_or_too_short_is_refused_whatever_it_leads_to() -> None:
+    # Roots that a log could have signed to make the wrong proof fit.
+    more, third, fourth = LEAVES[9], LEAVES[2], LEAVES[3]
+    proof = consistency_proof(3, 4, TREE.node)
+    roots = node_hash(more, TREE.root(3)), node_hash(more, TREE.root(4))
+    assert refusal(verify_consistency, 3, 4, *roots, [*proof, more]) == "consistency_invalid"
+    roots = third, node_hash(third, fourth)
+    assert refusal(verify_consistency, 3, 4, *roots, proof[:2]) == "consistency_invalid"
+
+
+def test_a_byte_moved_between_two_hashes_is_refused() -> None:
+    # The node's hash is over both together, so only their lengths tell.
+    left, right = LEAVES[:2]
+    root = node_hash(left, right)
+    assert node_hash(left[:-1], left[-1:] + right) == root
+    assert refusal(verify_consistency, 1, 2, left[:-1], root, [left[-1:] + right]) == "consistency_invalid"
+    assert refusal(verify_inclusion, 0, 2, left[:-1], [left[-1:] + right], root) == "inclusion_invalid"
 
 
 # Making

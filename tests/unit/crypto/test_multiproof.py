@@ -92,6 +92,27 @@ def test_another_size_is_refused(size: int) -> None:
     assert is_refused(leaves_at(INDEXES), size, hashes, TREE.root())
 
 
+def test_a_byte_moved_between_two_hashes_is_refused() -> None:
+    # The node's hash is over both together, so only their lengths tell.
+    left, right = LEAVES[:2]
+    moved = (left[:-1], left[-1:] + right)
+    for leaves, hashes in (
+        ([(0, moved[0]), (1, moved[1])], []),
+        ([(0, moved[0])], [moved[1]]),
+        ([(0, left)], [right[:-1]]),
+    ):
+        with pytest.raises(VerificationError) as caught:
+            root_from_multiproof(leaves, 2, hashes)
+        assert caught.value.reason == "inclusion_invalid"
+
+
+def test_a_tree_larger_than_the_largest_is_refused_even_if_the_proof_fits() -> None:
+    hashes = [SparseTree({}).node(level, 1) for level in range(63)]
+    assert root_from_multiproof([(0, hashes[0])], 2**62, hashes[:-1]) == hashes[-1]
+    with pytest.raises(VerificationError):
+        root_from_multiproof([(0, hashes[0])], SIZE_MAX + 1, hashes)
+
+
 def test_a_proof_of_no_leaves_proves_nothing() -> None:
     assert make_multiproof([], 100, TREE.node) == []
     for hashes in ([], [TREE.root()]):

@@ -68,7 +68,8 @@ def test_the_last_empty_line_divides_text_and_signatures() -> None:
 
 
 def test_a_note_without_its_last_newline_is_refused() -> None:
-    assert is_refused(NOTE[:-1])
+    for end in ("", " ", "x", "="):
+        assert is_refused(NOTE[:-1] + end)
 
 
 def test_a_note_with_something_behind_its_signatures_is_refused() -> None:
