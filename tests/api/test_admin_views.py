@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from server.setup import revoke_model_version
+from server.standing import end_model_version
 from server.store.errors import NotFound
-from tests.fakes import FakeGateway, Options, fake_gateway
+from tests.fakes import FakeGateway, Options, SeededRandom, fake_gateway
 
 
 def test_a_tenants_audit_log_is_numbered_by_its_own_changes_alone(tmp_path: Path) -> None:
@@ -77,12 +77,16 @@ def test_a_revoked_model_version_answers_no_more(tmp_path: Path) -> None:
             first = await gateway.ask("Is anybody there?")
             version = first["hitproof"]["model_version"]
             gateway.gateway.database.write_now(
-                lambda connection: revoke_model_version(connection, version, actor="test", now_ms=0)
+                lambda connection: end_model_version(
+                    connection, version, "revoked", actor="test", now_ms=0, random=SeededRandom()
+                )
             )
             assert (await gateway.ask("Is anybody there?"))["hitproof"]["outcome"] == "miss"
             with pytest.raises(NotFound):
                 gateway.gateway.database.write_now(
-                    lambda connection: revoke_model_version(connection, "sha256:none", actor="test", now_ms=0)
+                    lambda connection: end_model_version(
+                        connection, "sha256:none", "revoked", actor="test", now_ms=0, random=SeededRandom()
+                    )
                 )
 
     asyncio.run(play())
