@@ -50,6 +50,11 @@ def test_payload_type_and_signature_are_part_of_what_a_leaf_stands_for() -> None
     assert evidence.encode() != LEAF.encode()
 
 
+def test_the_same_bytes_under_another_payload_type_are_another_body() -> None:
+    batch = replace(RECEIPT, payload_type=PAYLOAD_RECEIPT_BATCH)
+    assert envelope_leaf(LeafKind.RECEIPT_BATCH, batch, AT_MS).body_digest != LEAF.body_digest
+
+
 @pytest.mark.parametrize("kind", sorted(LeafKind))
 def test_the_leaf_of_a_hit_batch_is_never_that_of_a_receipt(kind: LeafKind) -> None:
     if kind in BODY_KINDS:

@@ -91,6 +91,11 @@ def test_a_signature_under_a_key_that_is_no_root_is_refused_beside_enough_others
     assert refusal(replace(signed, signatures=more)) == "trust_threshold"
 
 
+def test_a_signature_that_stands_twice_is_refused_beside_enough_others() -> None:
+    signed = sign_trust(PAYLOAD, ROOTS)
+    assert refusal(replace(signed, signatures=(signed.signatures[0], *signed.signatures))) == "trust_threshold"
+
+
 def test_a_changed_payload_does_not_verify() -> None:
     other = replace(TRUST, version=4)
     signed = replace(sign_trust(PAYLOAD, ROOTS), payload=other.to_payload())
