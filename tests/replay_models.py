@@ -80,7 +80,7 @@ def demo_engine() -> Engine:
     return load_demo_engine()
 
 
-def huggingface_folder(folder: Path, *, template: str | None = None, seed: int = 7, dtype: str = "float32") -> Path:
+def huggingface_folder(folder: Path, *, template: str | None = None, seed: int = 20, dtype: str = "float32") -> Path:
     """Write a two-layer GPT-2 over bytes, 128 wide and with weights drawn from *seed*, to *folder*."""
     import torch
     import transformers
