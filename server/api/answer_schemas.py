@@ -47,6 +47,14 @@ class Nearest(Shape):
     compared: int
 
 
+class Receipt(Shape):
+    """What stands behind an answer: how far its leaf got in the log, and what its signer vouches for."""
+
+    id: str
+    state: Literal["pending", "included", "witnessed"]
+    grade: Literal["declared", "attested"]
+
+
 class Account(Shape):
     """How one lookup went."""
 
@@ -56,7 +64,7 @@ class Account(Shape):
     entry: str | None
     hit: str | None
     lookup: str | None
-    receipt: dict[str, Any] | None
+    receipt: Receipt | None
     reason: str
     model_version: str | None
     policy_version: int
@@ -135,7 +143,7 @@ class Entry(EntrySummary):
     parameters: dict[str, Any]
     response: dict[str, Any]
     provenance: dict[str, Any] | None
-    receipt: dict[str, Any] | None
+    receipt: Receipt | None
 
 
 class EntryPage(Shape):
@@ -247,3 +255,43 @@ class Readiness(Shape):
 
     status: Literal["ready", "not ready"]
     checks: dict[str, str]
+
+
+class ProofAnswer(Shape):
+    """What is common to the proofs of receipts and hits: the receipt, and the proof file once there is one."""
+
+    id: str
+    state: Literal["pending", "included", "witnessed"]
+    grade: Literal["declared", "attested"]
+    model_version: str
+    statement: str
+    issued_at_ms: int
+    signer: str
+    leaf_index: int | None
+    proof: str | None
+
+
+class ReceiptProof(ProofAnswer):
+    """A receipt and its proof file."""
+
+    object: Literal["receipt"]
+
+
+class HitProof(ProofAnswer):
+    """A hit's proof file, with the receipt that answered."""
+
+    object: Literal["hit.proof"]
+    hit: str
+
+
+class AuditExport(Shape):
+    """An export: what it is about, and how far it is, in rows."""
+
+    object: Literal["audit.export"]
+    id: str
+    state: Literal["running", "done", "failed"]
+    done: int
+    total: int
+    scope: dict[str, Any]
+    error: str | None
+    created_at_ms: int

@@ -59,8 +59,8 @@ async def put_entry(request: Request) -> Response:
         {"model": body.model, "messages": value["messages"]}, Steering(tags=tuple(body.tags), ttl_s=body.ttl)
     )
     response = client_response(body.model, body.answer, created_s=state.clock.now_ms() // 1000)
-    entry = await state.engine.put(who.tenant, who.caller.key_id, chat, response)
-    return _json({"object": "cache.entry", "id": format_entry_id(entry)}, status=201)
+    stored = await state.engine.put(who.tenant, who.caller.key_id, chat, response)
+    return _json({"object": "cache.entry", "id": format_entry_id(stored.entry)}, status=201)
 
 
 @router.get("/v1/cache/entries")
@@ -109,6 +109,7 @@ async def get_entry(request: Request, entry_id: str) -> Response:
     payload = await state.opener.open(who.context, stored)
     if payload is None:
         raise NotFound("there is no such entry")
+    receipt = state.engine.show_receipt(stored)
     return _json(
         {
             **_summary(summary),
@@ -116,7 +117,7 @@ async def get_entry(request: Request, entry_id: str) -> Response:
             "parameters": payload.parameters,
             "response": payload.response,
             "provenance": payload.provenance,
-            "receipt": None,
+            "receipt": None if receipt is None else receipt.to_json(),
         }
     )
 

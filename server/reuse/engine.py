@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from server.ports import Clock, JsonObject
 from server.reuse.accounting import Accounting
-from server.reuse.answers import Account, Answer, StreamedAnswer
+from server.reuse.answers import Account, Answer, ReceiptState, StreamedAnswer
 from server.reuse.computing import Computer
 from server.reuse.decision import Accept, Decision, Reject, WouldAccept
 from server.reuse.exact import ExactTier
@@ -29,6 +29,7 @@ from server.reuse.sight import Asked, Sight
 from server.reuse.storing import Fresh, Stored, Storer
 from server.reuse.tenant_directory import TenantDirectory
 from server.reuse.verification import OF_RECEIPTS, Doubt
+from server.store.records import StoredEntry
 from tenants.identifiers import EntryId, KeyId, TenantId
 
 
@@ -166,6 +167,12 @@ class ReuseEngine:
     async def quarantine(self, tenant: TenantId, entry: EntryId, reason: str) -> bool:
         """Take an entry of *tenant* out of service; False when there was none, or the store cannot do so now."""
         return await self._quarantine.put(tenant, entry, reason)
+
+    def show_receipt(self, row: StoredEntry) -> ReceiptState | None:
+        """Say how the receipt of a stored entry stands; None where it has none."""
+        if row.receipt_id is None or row.receipt_seq is None or row.receipt_grade is None:
+            return None
+        return self._reporter.show_receipt(row.receipt_id, row.receipt_seq, row.receipt_grade)
 
     def _hit(self, asked: Asked, sight: Sight) -> Answer | StreamedAnswer:
         account = self._reporter.account(asked, sight.outcome, sight)
