@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from fastapi import FastAPI
 from starlette.routing import Route
 
-from server.api import admin, admin_access, cache, chat, health, openai, unseal
+from server.api import admin, admin_access, audit, cache, chat, health, log, openai, receipts, unseal
 from server.api.contract import set_contract
 from server.api.faults import add_fault_handlers
 from server.gateway import Gateway
@@ -17,7 +17,18 @@ from server.outside import Outside
 from server.settings import Settings
 from server.telemetry import Telemetry
 
-ROUTERS = (chat.router, openai.router, cache.router, admin.router, admin_access.router, unseal.router, health.router)
+ROUTERS = (
+    chat.router,
+    openai.router,
+    cache.router,
+    receipts.router,
+    audit.router,
+    admin.router,
+    admin_access.router,
+    unseal.router,
+    log.router,
+    health.router,
+)
 
 
 def create_app(settings: Settings, outside: Outside) -> Edge:

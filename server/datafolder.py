@@ -92,6 +92,11 @@ class DataFolder:
         return self.log / "erasures"
 
     @property
+    def exports(self) -> Path:
+        """Finished exports, for a day."""
+        return self.root / "exports"
+
+    @property
     def quickstart_file(self) -> Path:
         """The demo tenants and their API keys."""
         return self.root / "quickstart.json"

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from crypto.errors import EncodingError, Error
+from server.audit.request import ExportError, ExportNotReady, ExportsBusy, ExportUnavailable
 from server.reuse.budget import BudgetSpent
 from server.reuse.eviction import OverQuota
 from server.reuse.flights import TooManyFlights
@@ -81,6 +82,10 @@ _TABLE: Final[tuple[tuple[type[Error], int, str, str], ...]] = (
     (ForbiddenAddress, 400, "invalid_request_error", "forbidden_address"),
     (KeyReferenceError, 400, "invalid_request_error", "invalid_key_reference"),
     (EncodingError, 400, "invalid_request_error", "invalid_json"),
+    (ExportUnavailable, 503, "server_error", "export_unavailable"),
+    (ExportsBusy, 503, "server_error", "busy"),
+    (ExportNotReady, 409, "invalid_request_error", "export_not_ready"),
+    (ExportError, 400, "invalid_request_error", "export_refused"),
     (SealedError, 503, "server_error", "sealed"),
     (OverQuota, 400, "invalid_request_error", "over_quota"),
     (Unstorable, 400, "invalid_request_error", "invalid_value"),

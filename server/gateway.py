@@ -16,6 +16,8 @@ from server.api.authentication import Authenticator
 from server.api.limits import RequestLimits
 from server.api.state import AppState
 from server.datafolder import DataFolder
+from server.audit.jobs import ExportJobs
+from server.audit.proof_files import ProofFiles
 from server.embedding.async_embedder import AsyncEmbedder
 from server.index.partitions import PartitionLimits, Partitions
 from server.log.high_water import HighWater
@@ -99,6 +101,13 @@ class Gateway:
         self.sweeper = Sweeper(self.database, clock)
         self.high_water = HighWater(quorum=settings.log_witness_quorum)
         self.log_storage = DirectoryStorage(DataFolder(settings.data).log)
+        self.export_jobs = ExportJobs(
+            self.database,
+            self.log_storage,
+            DataFolder(settings.data).exports,
+            clock=clock,
+            random=outside.random,
+        )
         proofs = ProofWriter(clock, outside.random)
         self.journal = HitJournal(
             self.database,
@@ -203,6 +212,8 @@ class Gateway:
             high_water=self.high_water,
             log_storage=self.log_storage,
             gateway_signer=outside.signer,
+            proof_files=ProofFiles(self.database, self.log_storage),
+            export_jobs=self.export_jobs,
             telemetry=self._telemetry,
             key_provider=outside.key_provider,
             pepper=outside.pepper,
@@ -219,6 +230,7 @@ class Gateway:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(UPSTREAM_START_S):
                 await self.models.ask_upstreams()
+        await self.export_jobs.recover()
         self._run(self.recorder.run())
         self._run(self.journal.run())
         self._run(self._follow_log())
@@ -230,6 +242,7 @@ class Gateway:
     async def stop(self) -> None:
         """Let requests in the air land, write down what waits, and close."""
         await self.flights.drain(self._settings.drain_s)
+        await self.export_jobs.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -26,16 +26,25 @@ ADMIN: Final = (Scope.TENANT_ADMIN, Scope.PLATFORM_ADMIN)
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One endpoint: *scopes* of which a caller needs one (none: open to all), its answer, and refusals of its own."""
+    """One endpoint: *scopes* of which a caller needs one (none: open to all), its answer, and refusals of its own.
+
+    *file* is a media type that the answer comes in beside JSON, or instead of it; *pending* is the answer of a 202.
+    """
 
     scopes: tuple[Scope, ...]
     answer: type[BaseModel] | None
     refusals: tuple[int, ...] = ()
     status: int = 200
+    file: str | None = None
+    pending: type[BaseModel] | None = None
 
 
 def _tenant(scope: Scope, answer: type[BaseModel], *refusals: int, status: int = 200) -> Operation:
     return Operation((scope,), answer, refusals, status)
+
+
+def _proof(answer: type[BaseModel]) -> Operation:
+    return Operation((Scope.CACHE_READ, Scope.AUDIT), answer, (404, 429), file="text/plain", pending=answer)
 
 
 def _platform(answer: type[BaseModel], *refusals: int, status: int = 200) -> Operation:
@@ -59,6 +68,14 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ("POST", "/v1/cache/invalidate"): _tenant(Scope.CACHE_ADMIN, answer_schemas.Invalidation, 404),
     ("GET", "/v1/cache/stats"): _tenant(Scope.USAGE, answer_schemas.Stats),
     ("POST", "/v1/cache/feedback"): _tenant(Scope.INFER, answer_schemas.Feedback, 404),
+    ("GET", "/v1/receipts/{receipt_id}"): _proof(answer_schemas.ReceiptProof),
+    ("GET", "/v1/hits/{hit_id}/proof"): _proof(answer_schemas.HitProof),
+    ("GET", "/v1/audit/export"): Operation((Scope.AUDIT,), None, (429,), file="application/zip"),
+    ("POST", "/v1/audit/export"): _tenant(Scope.AUDIT, answer_schemas.AuditExport, 429, status=202),
+    ("GET", "/v1/audit/export/{export_id}"): _tenant(Scope.AUDIT, answer_schemas.AuditExport, 404, 429),
+    ("GET", "/v1/audit/export/{export_id}/bundle"): Operation(
+        (Scope.AUDIT,), None, (404, 409, 429), file="application/zip"
+    ),
     ("GET", "/admin/v1/organisations"): _platform(admin.OrganisationPage),
     ("POST", "/admin/v1/organisations"): _platform(admin.Organisation, 409, 422, status=201),
     ("GET", "/admin/v1/tenants"): _either(admin.TenantPage),
@@ -79,6 +96,8 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ("PUT", "/admin/v1/upstreams/{name}"): _platform(admin.Upstream),
     ("GET", "/admin/v1/audit-log"): _either(admin.AuditPage),
     ("POST", "/admin/v1/unseal"): _platform(admin.Unsealing, 409),
+    ("GET", "/log/checkpoint"): Operation((), None, (404, 503), file="text/plain"),
+    ("GET", "/log/tile/{path}"): Operation((), None, (404, 503), file="application/octet-stream"),
     ("GET", "/healthz"): Operation((), answer_schemas.Health),
     ("GET", "/readyz"): Operation((), answer_schemas.Readiness),
     ("GET", "/metrics"): Operation((), None),
@@ -90,6 +109,7 @@ BODIES: Final[tuple[type[BaseModel], ...]] = (
     schemas.PutEntryBody,
     schemas.InvalidateBody,
     schemas.FeedbackBody,
+    schemas.AuditExportBody,
     admin_schemas.OrganisationBody,
     admin_schemas.TenantBody,
     admin_schemas.TenantPatch,
@@ -129,6 +149,7 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
     "PutEntryBody": {**_CONVERSATION, "answer": "On the sea ice.", "tags": ["birds"]},
     "InvalidateBody": {"tag": "birds", "dry_run": True},
     "FeedbackBody": {"hit": "hit_aaaaaaaaaaaaaaaaaaaaaaaaaa", "verdict": "good"},
+    "AuditExportBody": {"since_ms": 1_790_000_000_000, "open": ["prompt", "output"]},
     "OrganisationBody": {"name": "northwind"},
     "TenantBody": {"organisation": "org_aaaaaaaaaaaaaaaa", "name": "support", "quota": {"entries_max": 10_000}},
     "TenantPatch": {"quota": {"requests_per_minute": 600}},
@@ -156,6 +177,7 @@ _TAGS: Final = (
     ("embeddings", "The vectors that reuse by meaning goes by."),
     ("cache", "Look at, put, remove and count what is stored for the caller's tenant."),
     ("admin", "Tenants, keys, policies, models and upstreams; every change is audited."),
+    ("log", "The transparency log in C2SP tiles, open to anybody."),
     ("health", "For machines that watch the process."),
 )
 
@@ -211,21 +233,31 @@ def _describe(operation: dict[str, Any], path: str, entry: Operation) -> None:
     if 422 in entry.refusals:
         operation.setdefault("parameters", []).append({"$ref": "#/components/parameters/IdempotencyKey"})
     operation["responses"] = {str(entry.status): _answer(path, entry), **_refusals(operation, path, entry)}
+    if entry.pending is not None:
+        schema = {"$ref": REF.format(model=entry.pending.__name__)}
+        retry = {"Retry-After": {"schema": {"type": "integer", "minimum": 1}}}
+        pending = {"description": "Not yet; ask again.", "content": {"application/json": {"schema": schema}}}
+        operation["responses"]["202"] = {**pending, "headers": retry}
 
 
 def _answer(path: str, entry: Operation) -> dict[str, Any]:
+    if entry.answer is None and entry.file is not None:
+        schema = {"type": "string", "format": "binary"}
+        return {"description": "A file.", "content": {entry.file: {"schema": schema}}}
     if entry.answer is None:
         return {"description": "Prometheus' text form.", "content": {"text/plain": {"schema": {"type": "string"}}}}
     content: dict[str, Any] = {"application/json": {"schema": {"$ref": REF.format(model=entry.answer.__name__)}}}
     if entry.answer is answer_schemas.ChatCompletion:
         content["text/event-stream"] = {"schema": {"type": "string", "description": "OpenAI's chunks; the last one "
                                         "carries `hitproof`."}}  # fmt: skip
+    if entry.file is not None:
+        content[entry.file] = {"schema": {"type": "string"}}
     return {"description": str(entry.answer.__doc__).strip(), "content": content}
 
 
 def _refusals(operation: Mapping[str, Any], path: str, entry: Operation) -> dict[str, Any]:
     if not entry.scopes:
-        statuses: Iterable[int] = (400, 414, 431)
+        statuses: Iterable[int] = (400, 414, 431, *entry.refusals)
     else:
         statuses = {*_ALWAYS, *entry.refusals, *(_WITH_BODY if "requestBody" in operation else ())}
     form = "Error" if path.startswith("/v1/") else "Problem"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -9,6 +10,8 @@ from starlette.requests import Request
 from crypto.ed25519 import Signer
 from server.api.authentication import Authenticator, tenant_of
 from server.api.limits import RequestLimits
+from server.audit.jobs import ExportJobs
+from server.audit.proof_files import ProofFiles
 from server.embedding.async_embedder import AsyncEmbedder
 from server.index.partitions import Partitions
 from server.log.high_water import HighWater
@@ -54,6 +57,8 @@ class AppState:
     high_water: HighWater
     log_storage: LogStorage
     gateway_signer: Signer
+    proof_files: ProofFiles
+    export_jobs: ExportJobs
     telemetry: Telemetry
     key_provider: KeyProvider
     pepper: bytes
@@ -90,7 +95,13 @@ class Admitted:
 
 async def admit(request: Request, scope: Scope) -> Admitted:
     """Authenticate the caller of *request* for *scope* and count the request; raises `RateLimited` and the like."""
-    caller = await authenticate(request, scope)
+    return await admit_any(request, (scope,))
+
+
+async def admit_any(request: Request, scopes: Sequence[Scope]) -> Admitted:
+    """Do as `admit` does for a caller who has any of *scopes*."""
+    caller = await state_of(request).authenticator.caller(request.headers.getlist("authorization"))
+    caller.require(next((scope for scope in scopes if scope in caller.scopes), scopes[0]))
     tenant = tenant_of(caller)
     state = state_of(request)
     context = await state.tenants.get(tenant)

@@ -28,7 +28,7 @@ from server.audit.lines import (
 )
 from server.audit.openings import KeyOfEpoch, Opener
 from server.audit.pseudonyms import open_pseudonyms
-from server.audit.request import ExportError, ExportRequest
+from server.audit.request import ExportError, ExportRequest, ExportUnavailable
 from server.audit.selection import Selection, Selector
 from server.audit.tree import open_tree
 from server.log.storage import LogStorage
@@ -131,7 +131,7 @@ class Exporter:
             openings=tuple(sorted(openings, key=lambda line: (line.statement, line.kind))),
             policies=tuple(sorted({row.digest: policy_line(row) for row in policies}.values(), key=lambda p: p.policy)),
             models=tuple(line for version in versions if (line := model_line(version)) is not None),
-            publishers=tuple(line for version in versions if (line := publisher_line(version)) is not None),
+            publishers=tuple(found for version in versions if (found := publisher_line(version)) is not None),
             checkpoints=tuple(self._anchors(request, checkpoint, tree)),
         )
 
@@ -194,7 +194,7 @@ def _load_status(connection: Connection, size: int) -> tuple[StatusList, StoredL
     row = StatusRepository(connection).latest()
     leaf = None if row is None else LogRepository(connection).get_leaf(row.seq)
     if row is None or leaf is None or leaf.leaf_index is None or leaf.leaf_index >= size:
-        raise ExportError("the status list changed while it was read; ask once more")
+        raise ExportUnavailable("the status list changed while it was read; ask once more")
     return parse_status_list(row.document.encode()), leaf
 
 

@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import orjson
 import structlog
 
 from crypto.errors import Error
-from server.audit.export import Exporter, ExportKeys
-from server.audit.request import ExportError, ExportRequest
+from server.audit.export import Exported, Exporter, ExportKeys
+from server.audit.request import ExportNotReady, ExportRequest, ExportsBusy
 from server.audit.settling import settle
 from server.log.storage import LogStorage
 from server.ports import Clock, RandomSource
@@ -43,7 +43,7 @@ class ExportJobs:
         self._folder = folder
         self._clock = clock
         self._random = random
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self._running: dict[str, asyncio.Task[Any]] = {}
         self._progress: dict[str, tuple[int, int]] = {}
 
     async def recover(self) -> None:
@@ -54,11 +54,11 @@ class ExportJobs:
             mark.unlink(missing_ok=True)
 
     async def start(self, tenant: TenantId, keys: ExportKeys, request: ExportRequest) -> AuditJob:
-        """Begin an export of *tenant* and return its job; raises `ExportError` while too many run."""
-        if len(self._running) >= RUNNING_MAX:
-            raise ExportError(f"{RUNNING_MAX} exports are running already; wait for one to end")
+        """Begin an export of *tenant* and return its job; raises `ExportsBusy` while too many run."""
+        name = "aud_" + self._random.token_bytes(16).hex()
+        self._take_place(name)
         job = AuditJob(
-            id="aud_" + self._random.token_bytes(16).hex(),
+            id=name,
             state="running",
             done=0,
             total=0,
@@ -67,10 +67,22 @@ class ExportJobs:
             error=None,
             created_at_ms=self._clock.now_ms(),
         )
-        task = asyncio.create_task(self._run(tenant, job, keys, request))
-        self._running[job.id] = task
-        task.add_done_callback(lambda _: self._forget(job.id))
+        task = asyncio.create_task(self._run(tenant, job, keys, request, begun := asyncio.Event()))
+        self._running[name] = task
+        task.add_done_callback(lambda _: self._forget(name))
+        # Whoever is told of the job may ask for it at once.
+        await begun.wait()
         return job
+
+    async def make_now(self, tenant: TenantId, keys: ExportKeys, request: ExportRequest) -> Exported:
+        """Make an export of *tenant* while the caller waits; raises `ExportsBusy` while too many run, `ExportError`."""
+        name = "now_" + self._random.token_bytes(16).hex()
+        self._take_place(name)
+        task = asyncio.create_task(asyncio.to_thread(self._export, tenant, name, keys, request))
+        self._running[name] = task
+        task.add_done_callback(lambda _: self._forget(name))
+        # A thread cannot be cancelled: whoever leaves does not give back the place before it ends.
+        return await asyncio.shield(task)
 
     async def get(self, tenant: TenantId, job: str) -> AuditJob:
         """Return a job of *tenant* as it stands; raises `NotFound`."""
@@ -79,23 +91,30 @@ class ExportJobs:
         return replace(found, done=done, total=total)
 
     def path_of(self, job: AuditJob) -> Path:
-        """Return where a finished job's bundle lies; raises `ExportError` for one that is not here."""
+        """Return where a finished job's bundle lies; raises `ExportNotReady` for one that is not here."""
         path = self._folder / (job.file or "")
         if job.state != "done" or job.file is None or not path.is_file():
-            raise ExportError("this export has no file here: it is not done, has expired, or another gateway made it")
+            raise ExportNotReady(
+                "this export has no file here: it is not done, has expired, or another gateway made it"
+            )
         return path
 
     async def stop(self) -> None:
         """Wait for running exports: a thread cannot be ended, and what it makes is bounded."""
         await asyncio.gather(*self._running.values(), return_exceptions=True)
 
-    async def _run(self, tenant: TenantId, job: AuditJob, keys: ExportKeys, request: ExportRequest) -> None:
+    async def _run(
+        self, tenant: TenantId, job: AuditJob, keys: ExportKeys, request: ExportRequest, begun: asyncio.Event
+    ) -> None:
         try:
-            old = await self._database.write(lambda c: _begin(AuditJobRepository(c, tenant), job))
+            try:
+                old = await self._database.write(lambda c: _begin(AuditJobRepository(c, tenant), job))
+            finally:
+                begun.set()
             await asyncio.to_thread(self._make, tenant, job.id, keys, request, old)
         except Error as error:
             await self._end(tenant, job.id, error=str(error))
-        except Exception as error:  # noqa: BLE001  # an edge: nobody awaits a job, so its end must be written down
+        except Exception as error:  # an edge: nobody awaits a job, so its end must be written down
             log.error("export_failed", error=type(error).__name__, exc_info=error)
             await self._end(tenant, job.id, error="the export failed by a fault of ours; the log says more")
         else:
@@ -108,12 +127,21 @@ class ExportJobs:
         mark, path = self._folder / f"{job}{_MARK}", self._folder / f"{job}.zip"
         mark.write_text(tenant, encoding="utf-8")
         try:
-            checkpoint = settle(self._database, tenant, clock=self._clock, random=self._random)
-            exporter = Exporter(self._database, self._storage, tenant, keys, self._clock)
+            exported = self._export(tenant, job, keys, request)
             path.touch(mode=0o600)
-            path.write_bytes(exporter.export(request, checkpoint, self._watcher(job)).data)
+            path.write_bytes(exported.data)
         finally:
             mark.unlink(missing_ok=True)
+
+    def _export(self, tenant: TenantId, job: str, keys: ExportKeys, request: ExportRequest) -> Exported:
+        checkpoint = settle(self._database, tenant, clock=self._clock, random=self._random)
+        exporter = Exporter(self._database, self._storage, tenant, keys, self._clock)
+        return exporter.export(request, checkpoint, self._watcher(job))
+
+    def _take_place(self, name: str) -> None:
+        if len(self._running) >= RUNNING_MAX:
+            raise ExportsBusy(f"{RUNNING_MAX} exports are running already; wait for one to end")
+        self._progress[name] = (0, 0)
 
     def _watcher(self, job: str) -> Callable[[int, int], None]:
         def watch(done: int, total: int) -> None:

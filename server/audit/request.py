@@ -14,7 +14,25 @@ OPENED_MAX: Final = 100_000
 
 
 class ExportError(Error):
-    """An export cannot be made as asked, or not now; the message says what to change."""
+    """An export cannot be made as asked; the message says what to change.
+
+    ExportError
+    ├── ExportUnavailable      not now: the log does not move, or is damaged
+    ├── ExportNotReady         a job has no file, here or yet
+    └── ExportsBusy            too many are running
+    """
+
+
+class ExportUnavailable(ExportError):
+    """Nothing can be proved now; the message says who can mend it."""
+
+
+class ExportNotReady(ExportError):
+    """A job has no file to give."""
+
+
+class ExportsBusy(ExportError):
+    """As many exports are running as may."""
 
 
 @dataclass(frozen=True, slots=True)

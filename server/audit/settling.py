@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from server.audit.request import ExportError
+from server.audit.request import ExportUnavailable
 from server.log.status import restate_status
 from server.ports import Clock, RandomSource
 from server.store.database import Database
@@ -32,7 +32,7 @@ def settle(
 ) -> CheckpointRow:
     """Restate the status list and return the first checkpoint that covers it and every hit of *tenant* until now.
 
-    *advance* moves the log where no gateway does. Raises `ExportError` when nothing moves for *wait_s*.
+    *advance* moves the log where no gateway does. Raises `ExportUnavailable` when nothing moves for *wait_s*.
     """
     now_ms = clock.now_ms()
     seq = database.write_now(lambda connection: restate_status(connection, now_ms=now_ms, random=random)).seq
@@ -44,7 +44,7 @@ def settle(
         if found is not None:
             return found
         if clock.monotonic_s() >= deadline_s:
-            raise ExportError(
+            raise ExportUnavailable(
                 "the log does not move, so nothing can be proved: is a gateway with log_sequencer running? "
                 "`hitproof log fsck` says what is wrong"
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from crypto.merkle import MemoryTree, NodeSource, leaf_hash
-from server.audit.request import ExportError
+from server.audit.request import ExportUnavailable
 from server.log.errors import LogDamaged
 from server.log.storage import LogStorage
 from server.log.tiles import TileReader
@@ -19,7 +19,7 @@ LEAVES_IN_MEMORY_MAX: Final = 5_000_000
 
 
 def open_tree(database: Database, storage: LogStorage, checkpoint: CheckpointRow) -> NodeSource:
-    """Return the nodes of the tree under *checkpoint*; raises `ExportError` where neither source gives its root."""
+    """Return the nodes of the tree under *checkpoint*; raises `ExportUnavailable` where neither source gives its root."""
     reader = TileReader(storage, checkpoint.size)
     try:
         if reader.root() == checkpoint.root:
@@ -28,13 +28,13 @@ def open_tree(database: Database, storage: LogStorage, checkpoint: CheckpointRow
         pass
     tree = _build(database, checkpoint.size)
     if tree.size != checkpoint.size or tree.root() != checkpoint.root:
-        raise ExportError("the stored leaves do not make the tree that was signed; `hitproof log fsck` says more")
+        raise ExportUnavailable("the stored leaves do not make the tree that was signed; `hitproof log fsck` says more")
     return tree.node
 
 
 def _build(database: Database, size: int) -> MemoryTree:
     if size > LEAVES_IN_MEMORY_MAX:
-        raise ExportError("this gateway has no tiles of so large a log; export where the sequencer runs")
+        raise ExportUnavailable("this gateway has no tiles of so large a log; export where the sequencer runs")
     tree = MemoryTree()
     while tree.size < size:
         start, end = tree.size, min(size, tree.size + PAGE)

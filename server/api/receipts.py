@@ -1,0 +1,75 @@
+"""`/v1/receipts/{id}` and `/v1/hits/{id}/proof`: the proof file of one receipt or hit, for whoever was answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import orjson
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from server.api.state import Admitted, AppState, admit_any, state_of
+from server.audit.proof_files import Pending, Proved
+from server.ports import JsonObject
+from server.store.errors import NotFound
+from server.store.log_records import StoredReceipt
+from tenants.scopes import Scope
+
+router = APIRouter(tags=["proofs"])
+
+#: An application may prove what it was answered, an auditor what was answered to others.
+READERS = (Scope.CACHE_READ, Scope.AUDIT)
+PROOF_TYPE = "text/plain; charset=utf-8"
+RETRY_AFTER_S = 1
+
+
+@router.get("/v1/receipts/{receipt_id}")
+async def get_receipt(request: Request, receipt_id: str) -> Response:
+    """Return the proof file of a receipt; 202 while its leaf is under no checkpoint. As JSON where that is accepted."""
+    state = state_of(request)
+    who = await admit_any(request, READERS)
+    found = await _prove(state, who, lambda: state.proof_files.prove_receipt(who.tenant, receipt_id))
+    return _answer(request, state, found, {"object": "receipt"})
+
+
+@router.get("/v1/hits/{hit_id}/proof")
+async def get_hit_proof(request: Request, hit_id: str) -> Response:
+    """Return the proof file of a hit, and in it of the receipt that answered; 202 while it is not yet logged."""
+    state = state_of(request)
+    who = await admit_any(request, READERS)
+    await state.hit_journal.flush()
+    found = await _prove(state, who, lambda: state.proof_files.prove_hit(who.tenant, hit_id))
+    return _answer(request, state, found, {"object": "hit.proof", "hit": hit_id})
+
+
+async def _prove(state: AppState, who: Admitted, prove: Callable[[], Pending | Proved]) -> Pending | Proved:
+    async with state.limits.place(who.tenant, who.caller.key_id, who.quota):
+        return await asyncio.to_thread(prove)
+
+
+def _answer(request: Request, state: AppState, found: Pending | Proved, head: JsonObject) -> Response:
+    described = head | _describe(state, found.receipt)
+    if isinstance(found, Pending):
+        headers = {"retry-after": str(RETRY_AFTER_S)}
+        return Response(
+            orjson.dumps({**described, "state": "pending", "proof": None}), 202, headers, "application/json"
+        )
+    if "application/json" in request.headers.get("accept", ""):
+        return Response(orjson.dumps({**described, "proof": found.text}), 200, media_type="application/json")
+    return Response(found.text, 200, media_type=PROOF_TYPE)
+
+
+def _describe(state: AppState, receipt: StoredReceipt) -> JsonObject:
+    if receipt.body is None:
+        raise NotFound("there is no such receipt")
+    return {
+        "id": receipt.id,
+        "state": state.high_water.state_of(receipt.seq),
+        "grade": receipt.grade,
+        "model_version": receipt.model_version,
+        "statement": "sha256:" + receipt.statement_digest.hex(),
+        "issued_at_ms": receipt.issued_at_ms,
+        "signer": receipt.key_id,
+        "leaf_index": receipt.leaf_index,
+    }

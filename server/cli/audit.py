@@ -1,0 +1,90 @@
+"""`hitproof audit export`: write a tenant's bundle for an auditor, beside a running gateway or without one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from server.cli.context import ACTOR, ConfigOption, DataOption, JsonOption, opened, print_result, say, settings_from
+from server.cli.naming import TenantArgument, find_tenant_id
+
+app = typer.Typer(help="What an auditor gets.", no_args_is_help=True)
+
+
+@app.callback()
+def audit() -> None:
+    """What an auditor gets."""
+
+
+@app.command("export")
+def export_bundle(
+    tenant: TenantArgument,
+    file: Annotated[Path, typer.Argument(help="Where to write the bundle.")],
+    since: Annotated[str | None, typer.Option(help="From this time on: 2026-11-24, or with T12:00:00Z.")] = None,
+    until: Annotated[str | None, typer.Option(help="Up to before this time.")] = None,
+    model_version: Annotated[str | None, typer.Option(help="Only this model version, sha256:…")] = None,
+    open_receipts: Annotated[
+        list[str] | None, typer.Option("--open", help="Open this receipt, rcp_…, or all; repeatable.")
+    ] = None,
+    kinds: Annotated[
+        str, typer.Option("--open-kinds", help="What is opened of them, joined by commas.")
+    ] = "output,output_tokens,prompt,prompt_tokens",
+    from_size: Annotated[
+        list[int] | None, typer.Option(help="A checkpoint the auditor has seen, by its size; repeatable.")
+    ] = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write one file that `hitproof-verify` checks without a network: receipts, hits, log proofs, status, policies."""
+    from server.audit.export import Exporter
+    from server.audit.request import ExportRequest
+    from server.audit.settling import settle
+    from server.cli.auditing import advance_log, export_keys, open_log_storage, parse_time
+    from server.store.maintenance import AuditEvent, append_audit
+
+    chosen = set(open_receipts or ())
+    request = ExportRequest(
+        since_ms=parse_time(since),
+        until_ms=parse_time(until),
+        model_version=model_version,
+        kinds=tuple(kind for kind in kinds.split(",") if kind) if chosen else (),
+        opened=None if "all" in chosen else frozenset(chosen),
+        from_sizes=tuple(from_size or ()),
+    )
+    with opened(settings_from(data, config)) as store:
+        identifier = store.database.read_now(lambda c: find_tenant_id(c, tenant))
+        event = AuditEvent(ACTOR, identifier, "audit.export", identifier, request.to_json())
+        store.database.write_now(lambda c: append_audit(c, event, at_ms=store.clock.now_ms()))
+        keys = export_keys(store, identifier)
+        checkpoint = settle(
+            store.database, identifier, clock=store.clock, random=store.random, advance=advance_log(store)
+        )
+
+        def progress(done: int, total: int) -> None:
+            if not as_json:
+                say(f"read {done} of {total} rows")
+
+        exporter = Exporter(store.database, open_log_storage(store), identifier, keys, store.clock)
+        exported = exporter.export(request, checkpoint, progress)
+        _write(file, exported.data)
+        result: dict[str, Any] = {
+            "tenant": tenant,
+            "file": str(file),
+            "bytes": len(exported.data),
+            "receipts": exported.receipts,
+            "hits": exported.hits,
+            "openings": exported.openings,
+            "evidence": exported.evidence,
+            "log_size": exported.size,
+        }
+        print_result(result, as_json=as_json)
+
+
+def _write(file: Path, data: bytes) -> None:
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as handle:
+        handle.write(data)

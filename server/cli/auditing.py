@@ -1,0 +1,73 @@
+"""What `hitproof audit` needs of an open data folder: times, keys, the log's files, and a log that moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from crypto.errors import Error
+from server.audit.export import ExportKeys
+from server.cli.context import Opened
+from server.log.build import build_sequencer
+from server.log.keys import get_log_key, load_signing_key
+from server.log.storage import DirectoryStorage, LogStorage
+from server.log.transactions import DirectTransactions
+from server.store.tenancy import DataKeyRepository
+from tenants.data_keys import DataKeyRing, derive_tenant_key
+from tenants.errors import UnsealError
+from tenants.identifiers import TenantId
+
+
+class TimeUnreadable(Error):
+    """A time that is neither a date nor a date and time."""
+
+
+def parse_time(text: str | None) -> int | None:
+    """Return the milliseconds of an ISO 8601 date or time, in UTC where it names no zone; raises `TimeUnreadable`."""
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise TimeUnreadable(f"{text!r} is no time; write 2026-11-24 or 2026-11-24T12:00:00Z") from None
+    if found.tzinfo is None:
+        found = found.replace(tzinfo=UTC)
+    if found.timestamp() < 0:
+        raise TimeUnreadable(f"{text!r} lies before 1970")
+    return int(found.timestamp() * 1000)
+
+
+def export_keys(store: Opened, tenant: TenantId) -> ExportKeys:
+    """Return what *tenant*'s bundle is opened and signed with; raises `UnsealError` for one that was erased."""
+    wrapped = store.database.read_now(lambda connection: DataKeyRepository(connection, tenant).list_all())
+    if not wrapped:
+        raise UnsealError("the tenant was erased: its keys are destroyed, and nothing of it can be exported")
+    ring = DataKeyRing(store.provider, lambda _tenant: wrapped)
+    first = ring.for_epoch(tenant, min(key.epoch for key in wrapped))
+    signer = load_signing_key(store.folder.gateway_signing_key_file, store.random)
+    pseudonym_key = derive_tenant_key(first.secret, "pseudonym", tenant)
+    return ExportKeys(pseudonym_key, lambda epoch: ring.for_epoch(tenant, epoch), signer)
+
+
+def open_log_storage(store: Opened) -> LogStorage:
+    """Return the folder of tiles beside the database."""
+    return DirectoryStorage(store.folder.log)
+
+
+def advance_log(store: Opened) -> Callable[[], None]:
+    """Return what steps the log once where no gateway does; beside one it does nothing, for that holds the lease."""
+    log_key = store.database.read_now(get_log_key)
+
+    def advance() -> None:
+        sequencer = build_sequencer(
+            store.settings,
+            DirectTransactions(store.database),
+            open_log_storage(store),
+            log_key=log_key,
+            clock=store.clock,
+            random=store.random,
+        )
+        if sequencer is not None and sequencer.step().leads:
+            sequencer.release()
+
+    return advance
