@@ -1,1 +1,1 @@
-"""What an auditor runs: canonical bytes, model manifests and the arithmetic of similarity, with no heavy dependency."""
+"""What an auditor runs: formats, the log's arithmetic, `hitproof-verify` and its second opinion; nothing heavy."""

@@ -82,10 +82,8 @@ def _verify_continued(earlier: SignedCheckpoint, signed: SignedCheckpoint) -> No
     if old.size == new.size and old.root != new.root:
         raise VerificationError(
             "the log signed two trees of one size, which shows that it tells different people different things;"
-            f" keep both as evidence: {earlier.text!r} and {signed.text!r}",
+            f" keep both as evidence:\n{earlier.text}\n{signed.text}\n",
             reason="split_view",
-            expected=old.root.hex(),
-            actual=new.root.hex(),
         )
     if old.size > new.size:
         message = "the log has fewer leaves than it had: it went back, or an old bundle was handed out as a new one"
