@@ -24,6 +24,7 @@ from server.telemetry import Telemetry
 
 log = structlog.get_logger()
 
+CACHEABLE: Final = "/log/"
 WITHOUT_PLACE: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
@@ -186,9 +187,11 @@ class _Exchange:
             headers: list[tuple[bytes, bytes]] = list(message.get("headers", []))
             headers += [
                 (b"x-request-id", self.request_id.encode()),
-                (b"cache-control", b"no-store"),
                 (b"x-content-type-options", b"nosniff"),
             ]
+            # The public log says itself how long its parts may be kept; nothing else may be.
+            if not self._scope["path"].startswith(CACHEABLE) or message["status"] != 200:
+                headers.append((b"cache-control", b"no-store"))
             if self._must_close or not (self._complete or _has_bounded_body(self._scope)):
                 headers.append((b"connection", b"close"))
             message = {**message, "headers": headers}
