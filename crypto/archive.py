@@ -85,10 +85,12 @@ def _read_member(data: bytes, offset: int) -> tuple[bytes, bytes, bytes]:
     """Return name, content and header of the member at *offset*, having compared the header with the one it must be."""
     if offset + _LOCAL.size > len(data):
         raise VerificationError("the archive ends within a header", reason="archive_unreadable")
-    size_bytes, name_length = _LOCAL.unpack_from(data, offset)[8:10]
+    _, *fixed, _, stored_bytes, size_bytes, name_length, extra_bytes = _LOCAL.unpack_from(data, offset)
+    if fixed != [_VERSION, 0, 0, 0, _DATE] or stored_bytes != size_bytes or extra_bytes:
+        message = "a member is compressed, flagged, dated or extended, and must be none of that"
+        raise VerificationError(message, reason="archive_not_canonical")
     begin = offset + _LOCAL.size + name_length
     name = data[offset + _LOCAL.size : begin]
-    # Whatever the header says about extra fields, flags or methods, the comparison below refuses it.
     if begin + size_bytes > len(data):
         raise VerificationError("a member is longer than the archive", reason="archive_unreadable")
     content = data[begin : begin + size_bytes]
