@@ -15,11 +15,12 @@ from crypto.note import VerifierKey
 from server.api.authentication import Authenticator
 from server.api.limits import RequestLimits
 from server.api.state import AppState
-from server.datafolder import DataFolder
 from server.audit.jobs import ExportJobs
 from server.audit.proof_files import ProofFiles
+from server.datafolder import DataFolder
 from server.embedding.async_embedder import AsyncEmbedder
 from server.index.partitions import PartitionLimits, Partitions
+from server.log.build import build_log_service
 from server.log.high_water import HighWater
 from server.log.keys import ensure_log_key
 from server.log.storage import DirectoryStorage
@@ -51,7 +52,6 @@ from server.reuse.vectors import VectorReader
 from server.settings import Settings
 from server.standing import note_signer
 from server.store.database import Database
-from server.store.errors import StoreError
 from server.store.platform import PlatformRepository
 from server.telemetry import Telemetry
 from server.upstream.directory import UpstreamDirectory
@@ -61,7 +61,6 @@ log = structlog.get_logger()
 
 UPSTREAM_REFRESH_S: Final = 10.0
 UPSTREAM_START_S: Final = 5.0
-LOG_POLL_S: Final = 1.0
 EMBEDDER_META: Final = "embedder"
 
 
@@ -76,7 +75,7 @@ class Gateway:
         clock = outside.clock
         self.database = Database(settings.database, on_fatal=outside.on_fatal)
         # Before anything is signed or logged: whose log it is, and that our own key is known to it.
-        self._log_key = self.database.write_now(self._prepare_proofs)
+        log_key = self.database.write_now(self._prepare_proofs)
         self.embedder = _embedder(settings, outside, telemetry)
         self.tenants = TenantDirectory(
             self.database,
@@ -100,10 +99,19 @@ class Gateway:
         self.flights = Flights(flights_max=settings.flights_max, waiters_max=settings.flight_waiters_max)
         self.sweeper = Sweeper(self.database, clock)
         self.high_water = HighWater(quorum=settings.log_witness_quorum)
-        self.log_storage = DirectoryStorage(DataFolder(settings.data).log)
+        self.log = build_log_service(
+            settings,
+            self.database,
+            DirectoryStorage(DataFolder(settings.data).log),
+            self.high_water,
+            log_key=log_key,
+            clock=clock,
+            random=outside.random,
+            telemetry=telemetry,
+        )
         self.export_jobs = ExportJobs(
             self.database,
-            self.log_storage,
+            self.log.storage,
             DataFolder(settings.data).exports,
             clock=clock,
             random=outside.random,
@@ -210,9 +218,9 @@ class Gateway:
             labeller=self.labeller,
             hit_journal=self.journal,
             high_water=self.high_water,
-            log_storage=self.log_storage,
+            log_storage=self.log.storage,
             gateway_signer=outside.signer,
-            proof_files=ProofFiles(self.database, self.log_storage),
+            proof_files=ProofFiles(self.database, self.log.storage),
             export_jobs=self.export_jobs,
             telemetry=self._telemetry,
             key_provider=outside.key_provider,
@@ -224,6 +232,7 @@ class Gateway:
     async def start(self) -> None:
         """Read the platform's set-up and start what runs beside requests."""
         await self._note_embedder()
+        await self.log.start()
         await self.follower.start()
         await self.models.refresh()
         # An upstream that does not answer keeps its last known versions; nobody waits for it to start.
@@ -233,7 +242,7 @@ class Gateway:
         await self.export_jobs.recover()
         self._run(self.recorder.run())
         self._run(self.journal.run())
-        self._run(self._follow_log())
+        self._run(self.log.run())
         self._run(self.follower.run(self._settings.feed_poll_s))
         self._run(self.labeller.run())
         self._run(self.sweeper.run(self._settings.sweep_interval_s))
@@ -248,6 +257,8 @@ class Gateway:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.recorder.flush()
         await self.journal.flush()
+        # The last checkpoint is over all that was written above.
+        await self.log.stop()
         await self.upstreams.close()
         await self.embedder.close()
         await self.partitions.close()
@@ -261,13 +272,6 @@ class Gateway:
         name = f"gateway {signer.key_id[:16]}"
         note_signer(connection, signer.public_key, "gateway", name, now_ms=now_ms, random=outside.random)
         return log_key
-
-    async def _follow_log(self) -> None:
-        """Keep up with how far the log is, whoever writes it."""
-        while True:
-            with contextlib.suppress(StoreError):
-                self.high_water.update(await self.database.read(self.high_water.read))
-            await asyncio.sleep(LOG_POLL_S)
 
     async def _note_embedder(self) -> None:
         """Say so when the embedder is another than last time: its vectors never meet the old ones, which expire unseen."""
