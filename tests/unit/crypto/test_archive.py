@@ -105,7 +105,6 @@ def test_an_unsafe_name_is_neither_written_nor_read(name: str, monkeypatch: pyte
 
 
 def test_a_member_that_stands_twice_is_refused() -> None:
-    buffer = io.BytesIO()
     single = write_archive({"a": b"one"})
     local = single[: single.index(b"PK\1\2")]
     assert refused(local + single) == "archive_not_canonical"
