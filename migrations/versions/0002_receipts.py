@@ -151,6 +151,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_receipts'))
     )
     with op.batch_alter_table('receipts', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_receipts_seq'), ['seq'], unique=False)
         batch_op.create_index(batch_op.f('ix_receipts_tenant_id_entry_id'), ['tenant_id', 'entry_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_receipts_tenant_id_issued_at_ms'), ['tenant_id', 'issued_at_ms'], unique=False)
 
@@ -172,6 +173,7 @@ def downgrade() -> None:
     with op.batch_alter_table('receipts', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_receipts_tenant_id_issued_at_ms'))
         batch_op.drop_index(batch_op.f('ix_receipts_tenant_id_entry_id'))
+        batch_op.drop_index(batch_op.f('ix_receipts_seq'))
 
     op.drop_table('receipts')
     with op.batch_alter_table('hits', schema=None) as batch_op:

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from crypto.errors import Error
-from server.cli import audit, cache, database, diagnosis, keys, models, quickstart, runner, serve, tenancy
+from server.cli import audit, cache, database, diagnosis, keys, log, models, quickstart, runner, serve, tenancy
 
 app = typer.Typer(
     name="hitproof",
@@ -29,6 +29,7 @@ app.add_typer(models.upstreams, name="upstream")
 app.add_typer(models.models, name="model")
 app.add_typer(tenancy.policies, name="policy")
 app.add_typer(cache.app, name="cache")
+app.add_typer(log.app, name="log")
 app.add_typer(audit.app, name="audit")
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import BigInteger, Connection, bindparam, func, insert, literal_
 from server.store.errors import LeaseLost, NotFound, StoreError
 from server.store.log_records import CheckpointRow, Lease, StoredLeaf, UnbatchedHit
 from server.store.scoped import Prepared
-from server.store.tables import hits, log_checkpoints, log_lease, log_leaves
+from server.store.tables import hits, log_checkpoints, log_lease, log_leaves, receipts
 from tenants.identifiers import TenantId
 
 PAGE_MAX: Final = 100_000
@@ -122,6 +122,15 @@ class LogRepository:
             .limit(min(limit, PAGE_MAX))
         )
         return [read_leaf(row) for row in self._connection.execute(statement)]
+
+    def load_statement_digests(self, seqs: Sequence[int]) -> dict[int, bytes]:
+        """Return the statement digests of the receipts whose leaves have numbers among *seqs*, at most `PAGE_MAX`."""
+        if not seqs:
+            return {}
+        statement = select(receipts.c.seq, receipts.c.statement_digest).where(
+            receipts.c.seq >= min(seqs), receipts.c.seq <= max(seqs)
+        )
+        return {row[0]: bytes(row[1]) for row in self._connection.execute(statement.limit(PAGE_MAX))}
 
     def get_leaf(self, seq: int) -> StoredLeaf | None:
         """Return one leaf by its number."""

@@ -56,6 +56,7 @@ receipts = Table(
     Column("issued_at_ms", BigInteger, nullable=False),
     Index(None, "tenant_id", "issued_at_ms"),
     Index(None, "tenant_id", "entry_id"),
+    Index(None, "seq"),
 )
 
 hits = Table(

@@ -55,6 +55,7 @@ PLATFORM_LEVEL = {
     ("log", "LogRepository.get_through_seq"): "the size of the one log",
     ("log", "LogRepository.load_leaves"): "hashes of the one log, which anybody may read",
     ("log", "LogRepository.load_sequenced"): "fsck holds every leaf against its body",
+    ("log", "LogRepository.load_statement_digests"): "fsck holds every receipt against its leaf",
     ("log", "LogRepository.get_leaf"): "one log over all tenants; numbers come from rows that are a tenant's",
     ("log", "LogRepository.load_own"): "leaves that are nobody's",
     ("log", "LogRepository.load_unbatched"): "the sequencer batches every tenant's hits, each tenant's apart",
