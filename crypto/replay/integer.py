@@ -48,7 +48,7 @@ _FILES: Final = 2
 _DERIVED: Final = "derived:"
 _NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]{0,19})")
 #: What a manifest may say besides what its files make of it.
-_FREE: Final = frozenset({"name", "description", "openssf_digest", "weight_commitments"})
+_FREE: Final = frozenset({"name", "description", "weight_commitments"})
 
 
 class IntegerVerifier:
