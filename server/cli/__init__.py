@@ -7,7 +7,20 @@ import sys
 import typer
 
 from crypto.errors import Error
-from server.cli import audit, cache, database, diagnosis, keys, log, models, quickstart, runner, serve, tenancy
+from server.cli import (
+    audit,
+    cache,
+    database,
+    diagnosis,
+    keys,
+    log,
+    model_files,
+    models,
+    quickstart,
+    runner,
+    serve,
+    tenancy,
+)
 
 app = typer.Typer(
     name="hitproof",
@@ -27,6 +40,8 @@ app.add_typer(tenancy.keys, name="key")
 app.add_typer(keys.app, name="kek")
 app.add_typer(models.upstreams, name="upstream")
 app.add_typer(models.models, name="model")
+models.models.command("files")(model_files.write_files)
+models.models.command("import-signature")(model_files.import_signature)
 app.add_typer(tenancy.policies, name="policy")
 app.add_typer(cache.app, name="cache")
 app.add_typer(log.app, name="log")

@@ -88,7 +88,15 @@ def list_versions(data: DataOption = None, config: ConfigOption = None, as_json:
 
     with opened(settings_from(data, config)) as store:
         rows = store.database.read_now(lambda c: PlatformRepository(c).list_model_versions())
-        shown = [{"model_version": row.model_version, "reported": row.reported, "status": row.status} for row in rows]
+        shown = [
+            {
+                "model_version": row.model_version,
+                "reported": row.reported,
+                "status": row.status,
+                "signed_by_publisher": row.publisher is not None,
+            }
+            for row in rows
+        ]
         print_result(shown, as_json=as_json)
 
 

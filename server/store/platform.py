@@ -188,6 +188,12 @@ class PlatformRepository:
         )
         return changed.rowcount
 
+    def set_version_publisher(self, model_version: str, publisher: str) -> None:
+        """Keep a publisher's signature, a Sigstore bundle, with every reported form of *model_version*."""
+        self._connection.execute(
+            update(model_versions).where(model_versions.c.model_version == model_version).values(publisher=publisher)
+        )
+
     def _change_version_status(self, model_version: str, reported: str, *, before: str, after: str) -> None:
         """Change a status that is *before*; what was revoked in the meantime stays revoked."""
         self._connection.execute(
