@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..bundle import BundleParts
 from ..bundle_lines import JsonObject, PublisherLine
 from ..errors import VerificationError
+from ..model_signing import verify_publisher
 from ..trust import Publisher, Trust
 from .findings import Notes
 
@@ -29,8 +30,6 @@ def _verify_line(line: PublisherLine, manifest: JsonObject | None, publishers: l
     if not publishers:
         message = "the trust file names no publisher for this model version"
         raise VerificationError(message, reason="publisher_invalid")
-    from ..model_signing import verify_publisher
-
     refusals: list[str] = []
     for publisher in publishers:
         try:
