@@ -19,6 +19,8 @@ from server.audit.jobs import ExportJobs
 from server.audit.proof_files import ProofFiles
 from server.datafolder import DataFolder
 from server.embedding.async_embedder import AsyncEmbedder
+from server.erasing import reapply_erasures
+from server.erasures import Erasures
 from server.index.partitions import PartitionLimits, Partitions
 from server.log.build import build_log_service
 from server.log.high_water import HighWater
@@ -76,6 +78,14 @@ class Gateway:
         self.database = Database(settings.database, on_fatal=outside.on_fatal)
         # Before anything is signed or logged: whose log it is, and that our own key is known to it.
         log_key = self.database.write_now(self._prepare_proofs)
+        self.erasures = Erasures(DataFolder(settings.data).erasures_file)
+        reapply_erasures(
+            self.database,
+            self.erasures,
+            provider=outside.key_provider,
+            now_ms=clock.now_ms(),
+            random=outside.random,
+        )
         self.embedder = _embedder(settings, outside, telemetry)
         self.tenants = TenantDirectory(
             self.database,
@@ -220,6 +230,7 @@ class Gateway:
             high_water=self.high_water,
             log_storage=self.log.storage,
             gateway_signer=outside.signer,
+            erasures=self.erasures,
             proof_files=ProofFiles(self.database, self.log.storage),
             export_jobs=self.export_jobs,
             telemetry=self._telemetry,
@@ -242,7 +253,7 @@ class Gateway:
         await self.export_jobs.recover()
         self._run(self.recorder.run())
         self._run(self.journal.run())
-        self._run(self.log.run())
+        self._run(self._run_log())
         self._run(self.follower.run(self._settings.feed_poll_s))
         self._run(self.labeller.run())
         self._run(self.sweeper.run(self._settings.sweep_interval_s))
@@ -295,6 +306,11 @@ class Gateway:
         task = asyncio.create_task(work)
         task.add_done_callback(_note_end)
         self._tasks.append(task)
+
+    async def _run_log(self) -> None:
+        # How far the log is was read at the start.
+        await asyncio.sleep(self._settings.log_interval_s)
+        await self.log.run()
 
     async def _ask_upstreams(self) -> None:
         while True:

@@ -16,9 +16,7 @@ from server.errors import RequestError
 from server.identifiers import new_name
 from server.ports import RandomSource
 from server.reuse.policy import ReusePolicy, policy_digest
-from server.store.entries import EntryRepository, Selection
 from server.store.errors import Conflict, NotFound
-from server.store.lookups import LookupRepository
 from server.store.maintenance import AuditEvent, add_notice, append_audit
 from server.store.platform import PlatformRepository
 from server.store.records import (
@@ -215,20 +213,6 @@ def set_status(connection: Connection, tenant: TenantId, status: str, *, actor: 
     _audit(connection, actor, tenant, "tenant.status", tenant, {"status": status}, now_ms)
     add_notice(connection, tenant, "refresh", at_ms=now_ms)
     platform.set_tenant_status(tenant, status)
-
-
-def erase_tenant(connection: Connection, tenant: TenantId, *, actor: str, now_ms: int) -> None:
-    """Destroy *tenant*'s data keys and rows; what was sealed under them can never be opened again, backups included."""
-    platform = PlatformRepository(connection)
-    platform.get_tenant(tenant)
-    _audit(connection, actor, tenant, "tenant.erase", tenant, {}, now_ms)
-    DataKeyRepository(connection, tenant).destroy_all()
-    EntryRepository(connection, tenant).delete(Selection(everything=True), at_ms=now_ms)
-    LookupRepository(connection, tenant).delete_all()
-    for key in KeyRepository(connection, tenant).list_all():
-        KeyRepository(connection, tenant).revoke(key.key_id, at_ms=now_ms)
-    platform.set_tenant_status(tenant, "erased")
-    add_notice(connection, tenant, "drop", at_ms=now_ms)
 
 
 def put_upstream(connection: Connection, record: UpstreamRecord, *, actor: str, now_ms: int) -> None:

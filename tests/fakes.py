@@ -20,6 +20,7 @@ from crypto.ed25519 import SigningKey
 from crypto.manifest import declared_model_version
 from server.app import create_app
 from server.datafolder import DataFolder
+from server.erasing import erase_tenant
 from server.gateway import Gateway
 from server.middleware import Edge
 from server.outside import Outside
@@ -37,7 +38,12 @@ from tenants.quotas import Quota
 
 PEPPER = bytes(range(32))
 #: What runs by itself runs only where a test asks for it.
-QUIET: dict[str, Any] = {"sweep_interval_s": 3600, "log_sequencer": False, "embedding_statement_batch_max": 0}
+QUIET: dict[str, Any] = {
+    "sweep_interval_s": 3600,
+    "log_sequencer": False,
+    "log_interval_s": 60,
+    "embedding_statement_batch_max": 0,
+}
 #: The key under which every fake gateway declares receipts.
 GATEWAY_KEY = SigningKey(bytes(range(1, 33)))
 
@@ -235,6 +241,16 @@ class FakeGateway:
             lambda connection: set_policy(connection, identifier, policy, actor="test", now_ms=self.clock.now_ms())
         )
         self.gateway.tenants.forget(identifier)
+
+    def erase(self, *, tenant: int = 0) -> None:
+        """Erase *tenant* as another process on the same folder would."""
+        state, identifier = self.gateway.state, self.tenants[tenant].id
+        self.gateway.database.write_now(
+            lambda connection: erase_tenant(
+                connection, identifier, erasures=state.erasures, provider=state.key_provider, actor="test",
+                now_ms=self.clock.now_ms(), random=state.random,
+            )
+        )  # fmt: skip
 
     async def settle(self) -> None:
         """Wait until labels, records and hits are written and the feed is followed."""

@@ -6,6 +6,7 @@ key sets up the rest, and reads no tenant's content.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -33,13 +34,14 @@ from server.api.admin_views import (
 from server.api.body import check, json_body_schema, read_json_object
 from server.api.idempotency import IdempotentRoute
 from server.api.state import authenticate, state_of
+from server.datafolder import DataFolder
+from server.erasing import erase_tenant, remove_exports
 from server.errors import RequestError
 from server.reuse.models import manifest_of
 from server.setup import (
     create_organisation,
     create_tenant,
     delete_model,
-    erase_tenant,
     put_model,
     put_upstream,
     set_quota,
@@ -154,7 +156,18 @@ async def remove_tenant(request: Request, tenant_id: str) -> Response:
         raise RequestError(
             f'to erase this tenant, repeat with "confirm": "{row.name}"', param="confirm", code="confirmation_needed"
         )
-    await state.database.write(lambda c: erase_tenant(c, tenant, actor=caller.key_id, now_ms=now_ms))
+    exports = await state.database.write(
+        lambda c: erase_tenant(
+            c,
+            tenant,
+            erasures=state.erasures,
+            provider=state.key_provider,
+            actor=caller.key_id,
+            now_ms=now_ms,
+            random=state.random,
+        )
+    )
+    await asyncio.to_thread(remove_exports, DataFolder(state.settings.data).exports, exports)
     state.partitions.drop(tenant)
     forget_tenant(state, tenant)
     return json_response({"id": tenant, "status": "erased"})

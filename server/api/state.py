@@ -13,6 +13,7 @@ from server.api.limits import RequestLimits
 from server.audit.jobs import ExportJobs
 from server.audit.proof_files import ProofFiles
 from server.embedding.async_embedder import AsyncEmbedder
+from server.erasures import Erasures
 from server.index.partitions import Partitions
 from server.log.high_water import HighWater
 from server.log.storage import LogStorage
@@ -57,6 +58,7 @@ class AppState:
     high_water: HighWater
     log_storage: LogStorage
     gateway_signer: Signer
+    erasures: Erasures
     proof_files: ProofFiles
     export_jobs: ExportJobs
     telemetry: Telemetry

@@ -14,7 +14,10 @@ import typer
 
 from server.clock import SystemClock, SystemRandom
 from server.datafolder import DataFolder, read_or_create_secret
+from server.erasing import reapply_erasures
+from server.erasures import Erasures
 from server.keys import open_key_provider
+from server.log.keys import ensure_log_key, find_log_key
 from server.settings import Settings, load_settings
 from server.store.data_keys import list_wrapping_keys
 from server.store.database import Database
@@ -58,9 +61,21 @@ def opened(settings: Settings) -> Iterator[Opened]:
         upgrade(database.engine)
         wrapped_under = database.read_now(list_wrapping_keys)
         provider = open_key_provider(settings, folder, random, wrapped_under=wrapped_under)
-        yield Opened(settings, folder, database, provider, pepper, SystemClock(), random)
+        clock = SystemClock()
+        _prepare_proofs(settings, folder, database, random)
+        # Before anything is read: a restored database may hold tenants that were erased after it was copied.
+        erasures = Erasures(folder.erasures_file)
+        reapply_erasures(database, erasures, provider=provider, now_ms=clock.now_ms(), random=random)
+        yield Opened(settings, folder, database, provider, pepper, clock, random)
     finally:
         database.close()
+
+
+def _prepare_proofs(settings: Settings, folder: DataFolder, database: Database, random: SystemRandom) -> None:
+    """Make sure that there is a log to write to, whichever command is the first on this database."""
+    if database.read_now(find_log_key) is None:
+        path = folder.log_signing_key_file
+        database.write_now(lambda c: ensure_log_key(c, path, random, origin=settings.log_origin))
 
 
 @contextlib.contextmanager

@@ -132,15 +132,26 @@ def erase_tenant(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Destroy a tenant's data keys, entries and lookups. There is no way back."""
-    from server.setup import erase_tenant as erase
+    """Destroy a tenant's data keys, entries, lookups and receipts. There is no way back, from no backup either."""
+    from server.erasing import erase_tenant as erase
+    from server.erasing import remove_exports
+    from server.erasures import Erasures
 
     if confirm != tenant:
         raise NameUnknown(f"to erase {tenant}, repeat with --confirm {tenant}")
     with opened(settings_from(data, config)) as store:
-        store.database.write_now(
-            lambda c: erase(c, find_tenant_id(c, tenant), actor=ACTOR, now_ms=store.clock.now_ms())
+        exports = store.database.write_now(
+            lambda c: erase(
+                c,
+                find_tenant_id(c, tenant),
+                erasures=Erasures(store.folder.erasures_file),
+                provider=store.provider,
+                actor=ACTOR,
+                now_ms=store.clock.now_ms(),
+                random=store.random,
+            )
         )
+        remove_exports(store.folder.exports, exports)
         print_result({"tenant": tenant, "status": "erased"}, as_json=as_json)
 
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import update
 
 import server.api.authentication as authentication
-from server.setup import erase_tenant, revoke_key, set_status
+from server.setup import revoke_key, set_status
 from server.store.tables import api_keys
 from tenants.api_keys import ALPHABET, _checksum, parse_api_key
 from tenants.identifiers import KeyId
@@ -247,9 +247,8 @@ def test_a_tenant_suspended_elsewhere_is_refused_as_soon_as_the_feed_is_read(hou
 
 
 def test_an_erased_tenants_keys_open_nothing(house: InProcess) -> None:
-    tenant, now_ms = house.gateway.tenants[0], house.gateway.clock.now_ms()
     assert house.chat("Before the end?").status_code == 200
-    house.gateway.gateway.database.write_now(lambda c: erase_tenant(c, tenant.id, actor="test", now_ms=now_ms))
+    house.gateway.erase()
     house.run(house.gateway.gateway.follower.catch_up())
     assert_error(house.chat("Before the end?"), 401)
 

@@ -13,7 +13,6 @@ import pytest
 from sqlalchemy import text
 
 from server.ports import Chunk, JsonObject
-from server.setup import erase_tenant
 from server.upstream.errors import UpstreamUnavailable
 from tenants.api_keys import _checksum
 from tenants.quotas import Quota
@@ -652,11 +651,7 @@ def test_c14_a_backup_from_before_the_erasure_holds_nothing_that_reads_as_text(t
         database, backup = gateway.gateway.database, tmp_path / "backup.db"
         database.read_now(lambda connection: connection.execute(text(f"VACUUM INTO '{backup}'")))
         assert b"halcyon-9d1f" not in backup.read_bytes()
-        database.write_now(
-            lambda connection: erase_tenant(
-                connection, gateway.tenants[0].id, actor="test", now_ms=gateway.clock.now_ms()
-            )
-        )
+        gateway.erase()
 
     run(tmp_path, scenario)
 

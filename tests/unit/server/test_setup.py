@@ -12,7 +12,10 @@ import pytest
 from sqlalchemy import Connection
 
 from server import setup
+from server.erasing import erase_tenant
+from server.erasures import Erasures
 from server.errors import RequestError
+from server.log.keys import ensure_log_key
 from server.reuse.policy import ReusePolicy
 from server.store.database import Database, sqlite_url
 from server.store.entries import EntryRepository
@@ -44,6 +47,7 @@ class House:
     database: Database
     provider: FileKeyProvider
     random: SeededRandom
+    erasures: Erasures
     organisation: OrganisationId = field(init=False)
     tenant: TenantId = field(init=False)
 
@@ -71,6 +75,12 @@ class House:
         }
         return self.call(setup.create_key, tenant, **given)
 
+    def erase(self, tenant: TenantId) -> list[str]:
+        names: list[str] = self.call(
+            erase_tenant, tenant, erasures=self.erasures, provider=self.provider, random=self.random
+        )
+        return names
+
     def actions(self) -> list[str]:
         rows = self.database.read_now(lambda c: list_audit(c, tenant=None, after=0, limit=100))
         return [row.action for row in rows]
@@ -85,7 +95,8 @@ def house(tmp_path: Path) -> Iterator[House]:
     create_key_file(tmp_path / "kek", SeededRandom(1))
     database = Database(sqlite_url(tmp_path / "store.db"))
     upgrade(database.engine)
-    made = House(database, FileKeyProvider(tmp_path / "kek"), SeededRandom(2))
+    made = House(database, FileKeyProvider(tmp_path / "kek"), SeededRandom(2), Erasures(tmp_path / "erasures"))
+    made.run(lambda c: ensure_log_key(c, tmp_path / "log-key", made.random, origin="test"))
     made.organisation = made.call(setup.create_organisation, "org", random=made.random).id
     made.tenant = made.make_tenant("tenant")
     yield made
@@ -158,7 +169,7 @@ def test_a_key_for_a_tenant_that_is_not_there_is_refused(house: House) -> None:
 
 
 def test_an_erased_tenant_gets_no_new_key(house: House) -> None:
-    house.call(setup.erase_tenant, house.tenant)
+    house.erase(house.tenant)
     with pytest.raises(Conflict, match="erased"):
         house.make_key(house.tenant)
 
@@ -218,7 +229,7 @@ def test_erasing_a_tenant_leaves_nothing_of_it_and_all_of_the_others(house: Hous
     key, _ = house.make_key(house.tenant)
     for number, tenant in enumerate((house.tenant, other), start=1):
         fill(house, tenant, number)
-    house.call(setup.erase_tenant, house.tenant)
+    house.erase(house.tenant)
 
     def held(connection: Connection, tenant: TenantId) -> list[int]:
         return [
@@ -237,7 +248,7 @@ def test_erasing_a_tenant_leaves_nothing_of_it_and_all_of_the_others(house: Hous
 
 
 def test_an_erased_tenant_stays_erased(house: House) -> None:
-    house.call(setup.erase_tenant, house.tenant)
+    house.erase(house.tenant)
     with pytest.raises(Conflict, match="stays erased"):
         house.call(setup.set_status, house.tenant, "active")
 

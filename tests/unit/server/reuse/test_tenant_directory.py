@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from server.setup import erase_tenant
 from server.store.lookups import LookupRepository
 from server.store.maintenance import list_audit
 from server.store.records import UsageRow
@@ -127,7 +126,7 @@ def test_no_key_is_made_for_a_tenant_that_was_erased(tmp_path: Path) -> None:
         database.write_now(lambda c: DataKeyRepository(c, tenant).destroy_all())
         with pytest.raises(AuthenticationError):
             await gateway.gateway.tenants.get(tenant)
-        database.write_now(lambda c: erase_tenant(c, tenant, actor="test", now_ms=gateway.clock.now_ms()))
+        gateway.erase()
         with pytest.raises(AuthenticationError):
             await gateway.gateway.tenants.get(tenant)
         assert epochs(gateway) == []
