@@ -49,7 +49,7 @@ class TileFollower:
                     f"the leaves in the database do not make the tree of {newest.size} leaves that was signed",
                     reason="history_differs",
                 )
-            save_state(self._storage, Checkpoint(self._log_key.name, tree.size, tree.root()))
+        save_state(self._storage, Checkpoint(self._log_key.name, tree.size, tree.root()))
         if self._storage.read(CHECKPOINT) != newest.note.encode():
             self._storage.write({CHECKPOINT: newest.note.encode()})
         return tree.size

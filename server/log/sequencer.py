@@ -34,7 +34,8 @@ from server.store.log import LogRepository
 from server.store.log_records import CheckpointRow, Lease, UnbatchedHit
 from server.store.status import StatusRepository
 
-LEASE_LASTS_MS: Final = 15_000
+#: After a crash nobody writes the log for so long; a process that lives renews at half of it.
+LEASE_LASTS_MS: Final = 6_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ class Sequencer:
 
     def _hold_lease(self) -> Lease | None:
         now_ms, held = self._clock.now_ms(), self._lease
-        if held is not None and 0 <= held.expires_at_ms - now_ms - LEASE_LASTS_MS // 2 <= LEASE_LASTS_MS:
+        if held is not None and LEASE_LASTS_MS // 2 <= held.expires_at_ms - now_ms <= LEASE_LASTS_MS:
             return held
         if held is not None:
             self._transactions.write(
@@ -144,7 +145,7 @@ class Sequencer:
             self._lease = Lease(held.name, held.holder, held.token, now_ms + LEASE_LASTS_MS)
             return self._lease
         other = self._transactions.read(lambda connection: LogRepository(connection).get_lease())
-        if other is not None and other.is_held(now_ms, lasts_ms=LEASE_LASTS_MS):
+        if other is not None and other.holder != self._holder and other.is_held(now_ms, lasts_ms=LEASE_LASTS_MS):
             return None
         self._lease = self._transactions.write(
             lambda found: LogRepository(found).take_lease(self._holder, now_ms=now_ms, lasts_ms=LEASE_LASTS_MS)
@@ -177,12 +178,15 @@ class Sequencer:
 
     def _sign(self, tree: TileTree, token: int) -> int | None:
         """Sign the tree unless that was done; return since when (ms) its first new leaf had waited."""
+        if tree.size == 0:
+            return None
         newest, through_seq, oldest_ms = self._transactions.read(_facts_at(tree.size))
-        if tree.size == 0 or (newest is not None and newest.size == tree.size):
+        state = Checkpoint(self._log_key.name, tree.size, tree.root())
+        if newest is not None and newest.size == tree.size:
+            save_state(self._storage, state)
             self._publish(newest)
             return None
         tree.verify()
-        state = Checkpoint(self._log_key.name, tree.size, tree.root())
         save_state(self._storage, state)
         self._transactions.read(lambda connection: LogRepository(connection).require_lease(token))
         note = sign_checkpoint(state, self._signer)
@@ -193,8 +197,8 @@ class Sequencer:
         self._publish(row)
         return oldest_ms
 
-    def _publish(self, row: CheckpointRow | None) -> None:
-        if row is not None and self._storage.read(CHECKPOINT) != row.note.encode():
+    def _publish(self, row: CheckpointRow) -> None:
+        if self._storage.read(CHECKPOINT) != row.note.encode():
             self._storage.write({CHECKPOINT: row.note.encode()})
 
     def _cosign(self, token: int) -> int:

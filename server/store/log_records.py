@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from tenants.identifiers import EntryId, TenantId
 
 Grade = Literal["declared", "attested"]
 SignerRole = Literal["runner", "gateway"]
+#: How far apart the clocks of two machines may be before a lease of one is not believed by the other.
+CLOCK_SKEW_MS_MAX: Final = 60_000
 SignerStatus = Literal["active", "retired", "compromised"]
 
 
@@ -51,7 +53,7 @@ class Lease:
 
         One that would last much longer was given by a clock that was wrong, and counts as over.
         """
-        return now_ms < self.expires_at_ms <= now_ms + 2 * lasts_ms
+        return now_ms < self.expires_at_ms <= now_ms + lasts_ms + CLOCK_SKEW_MS_MAX
 
 
 @dataclass(frozen=True, slots=True)
