@@ -20,6 +20,7 @@ from server.cli import (
     runner,
     serve,
     tenancy,
+    trust,
 )
 
 app = typer.Typer(
@@ -46,6 +47,7 @@ app.add_typer(tenancy.policies, name="policy")
 app.add_typer(cache.app, name="cache")
 app.add_typer(log.app, name="log")
 app.add_typer(audit.app, name="audit")
+app.add_typer(trust.app, name="trust")
 
 
 def main() -> None:
