@@ -265,7 +265,7 @@ class World:
 
     # Receipts
 
-    def make_statement(self, signer: SigningKey, policy: str | None, **changes: object) -> ReceiptStatement:
+    def make_statement(self, signer: SigningKey, policy: str | None, /, **changes: object) -> ReceiptStatement:
         """Return an attested statement of *signer*'s, with any field changed."""
         issued_at_ms = self.tick()
         statement = ReceiptStatement(
@@ -290,13 +290,13 @@ class World:
         )
         return replace(statement, **changes)  # type: ignore[arg-type]
 
-    def make_declared(self, policy: str | None, **changes: object) -> ReceiptStatement:
+    def make_declared(self, policy: str | None, /, **changes: object) -> ReceiptStatement:
         """Return a gateway's statement about a model that nobody here loaded."""
         nothing = {"runtime": None, "output_tokens_commitment": None, "prompt_tokens_commitment": None}
         declared = {"grade": "declared", "model_version": "sha256:" + "d" * 64, **nothing}
         return self.make_statement(self.gateway, policy, **{**declared, **changes})
 
-    def add_answer(self, signer: SigningKey, policy: str | None, **changes: object) -> MadeReceipt:
+    def add_answer(self, signer: SigningKey, policy: str | None, /, **changes: object) -> MadeReceipt:
         """Log a receipt whose commitments can be opened."""
         number = len(self.receipts)
         salts = {kind: self.bytes_32() for kind in ("output", "prompt", "output_tokens", "prompt_tokens")}
@@ -328,7 +328,7 @@ class World:
         self.receipts.append(made)
         return made
 
-    def add_embedding(self, receipt: MadeReceipt, signer: SigningKey, **changes: object) -> int:
+    def add_embedding(self, receipt: MadeReceipt, signer: SigningKey, /, **changes: object) -> int:
         """Log a runner's statement about the vector of *receipt*'s prompt."""
         at_ms, text, vector = self.tick(), "question", (3, -4, 5)
         text_salt, vector_salt = self.bytes_32(), self.bytes_32()
@@ -367,7 +367,7 @@ class World:
 
     # Hits
 
-    def make_hit(self, receipt: MadeReceipt, policy: str, **changes: object) -> HitRecord:
+    def make_hit(self, receipt: MadeReceipt, policy: str, /, **changes: object) -> HitRecord:
         """Return the record of one reuse of *receipt*, with any field changed."""
         at_ms, hit = self.tick(), f"hit_{self.random.randbytes(16).hex()}"
         private = self.random.random() < 0.5
