@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -16,6 +15,7 @@ from sqlalchemy import Connection
 
 from crypto.errors import Error
 from server.cli.context import ACTOR, ConfigOption, DataOption, JsonOption, Opened, locked, opened, say, settings_from
+from server.cli.quickstart_trust import make_demo_trust
 from server.datafolder import DataFolder, read_or_create_secret, write_secret
 from server.settings import Settings
 from server.setup import create_key, create_organisation, create_tenant, put_model, put_upstream
@@ -62,17 +62,16 @@ def quickstart(
         listener = listen(settings.host, settings.port)
         with opened(settings) as store:
             demo = _read_or_create_demo(store)
-            token_file = store.folder.runner_token_file
-            read_or_create_secret(token_file, store.random)
+            read_or_create_secret(store.folder.runner_token_file, store.random)
         say("starting the runner with the demo model …")
-        with _runner(token_file) as runner_port:
+        with _runner(store.folder) as runner_port:
             say("loading the embedder …")
             embedder = load_configured_embedder(settings)
             with opened(settings) as store:
                 store.database.write_now(lambda connection: _point_at_runner(connection, store, runner_port()))
                 provider = store.provider
             url = f"http://{settings.host}:{listener.getsockname()[1]}"
-            ready = {"url": url, "tenants": demo["tenants"], "console": None, "trust": None}
+            ready = {"url": url, "tenants": demo["tenants"], "console": None}
             run_gateway(
                 settings,
                 build_outside(settings, embedder, provider),
@@ -81,7 +80,9 @@ def quickstart(
             )
 
 
-def _announce(ready: dict[str, Any], settings: Settings, *, as_json: bool) -> None:
+def _announce(found: dict[str, Any], settings: Settings, *, as_json: bool) -> None:
+    with opened(settings) as store:
+        ready = {**found, "trust": str(make_demo_trust(store).resolve())}
     if as_json:
         print(json.dumps(ready), flush=True)
         return
@@ -89,6 +90,9 @@ def _announce(ready: dict[str, Any], settings: Settings, *, as_json: bool) -> No
     for tenant in ready["tenants"]:
         print(f"  {tenant['organisation']}/{tenant['name']}  {tenant['api_key']}")
     print(f"\nPoint any OpenAI client at it: base_url={ready['url']}/v1, model={DEMO_MODEL}")
+    print(
+        f"An auditor trusts what {ready['trust']} says; its root key lies beside it, as it must only in a demonstration."
+    )
     print(f"The platform operator's own key is in {DataFolder(settings.data).platform_key_file}.")
     print(f"Everything is kept in {settings.data}. Stop with Ctrl-C.", flush=True)
 
@@ -186,11 +190,11 @@ def _point_at_runner(connection: Connection, store: Opened, port: int) -> None:
 
 
 @contextlib.contextmanager
-def _runner(token_file: Path) -> Iterator[Any]:
+def _runner(folder: DataFolder) -> Iterator[Any]:
     """Run the runner as a process of its own, which ends when we do, however we end: it watches its standard input."""
     command = [
-        sys.executable, "-m", "server.cli", "runner", "--demo", "--port", "0", "--token-file", str(token_file),
-        "--exit-with-parent", "--json",
+        sys.executable, "-m", "server.cli", "runner", "--demo", "--port", "0", "--exit-with-parent", "--json",
+        "--token-file", str(folder.runner_token_file), "--signing-key", str(folder.runner_signing_key_file),
     ]  # fmt: skip
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     found: list[str] = []

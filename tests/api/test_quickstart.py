@@ -8,12 +8,15 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from openai import AsyncOpenAI, AuthenticationError, OpenAI
+
+from crypto.trust import parse_trust, verify_trust
 
 START_S = 120
 
@@ -86,6 +89,27 @@ def test_the_ready_line_has_exactly_the_promised_keys(quickstart: Quickstart) ->
     assert len({tenant["organisation"] for tenant in quickstart.ready["tenants"]}) == 2
 
 
+def test_the_trust_file_names_the_log_the_gateway_and_the_runner_with_its_model(
+    quickstart: Quickstart, folder: Path
+) -> None:
+    envelope, trust = parse_trust(Path(quickstart.ready["trust"]).read_bytes())
+    verify_trust(envelope, trust, int(time.time() * 1000))
+    answer = ask(quickstart.client(0), "Where do storks build their nests?")
+    assert [key.models for key in trust.runners] == [(answer.hitproof["model_version"],)]
+    assert len(trust.gateways) == 1 and trust.log.name.startswith("hitproof.local/")
+    assert (folder / "runner" / "signing-key").stat().st_mode & 0o077 == 0
+
+
+def test_an_answer_of_the_demo_model_is_attested_and_soon_in_the_log(quickstart: Quickstart) -> None:
+    client = quickstart.client(0)
+    first = ask(client, "How many legs does a spider have?").hitproof["receipt"]
+    assert (first["state"], first["grade"]) == ("pending", "attested")
+    until_s = time.monotonic() + 20
+    while ask(client, "How many legs does a spider have?").hitproof["receipt"]["state"] == "pending":
+        assert time.monotonic() < until_s, "the log does not grow"
+        time.sleep(0.2)
+
+
 def test_a_question_misses_then_hits_exactly_then_by_meaning(quickstart: Quickstart) -> None:
     client = quickstart.client(0)
     first = ask(client, "Where do penguins spend the winter?")
@@ -154,10 +178,13 @@ def test_a_restart_on_the_same_folder_loses_nothing(tmp_path: Path) -> None:
         stored = ask(running.client(0), "What do herons eat at night?")
         assert stored.hitproof["entry"] is not None
         assert running.stop() == 0
+    trusted = Path(running.ready["trust"]).read_bytes()
     with quickstart_on(folder) as running:
         assert running.ready["tenants"] == before
+        assert Path(running.ready["trust"]).read_bytes() == trusted
         again = ask(running.client(0), "What do herons eat at night?")
         alike = ask(running.client(0), "What do herons eat at nighttime?")
         assert again.hitproof["tier"] == "exact"
         assert again.hitproof["entry"] == stored.hitproof["entry"]
+        assert again.hitproof["receipt"]["id"] == stored.hitproof["receipt"]["id"]
         assert alike.hitproof["outcome"] in ("hit", "miss")
