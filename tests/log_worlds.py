@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from crypto.bodies import Erasure
 from crypto.checkpoint import Checkpoint, verify_checkpoint
-from crypto.ed25519 import SigningKey
+from crypto.ed25519 import Signer, SigningKey
 from crypto.hit import HitRecord
 from crypto.note import WITNESS_ALGORITHM, VerifierKey, make_vkey, parse_vkey
 from server.datafolder import DataFolder
@@ -23,9 +23,10 @@ from server.log.keys import ensure_log_key, load_signing_key
 from server.log.sequencer import Sequencer, SequencerLimits
 from server.log.storage import DirectoryStorage, LogStorage
 from server.log.tiles import TILE_WIDTH, TileReader
-from server.log.transactions import DirectTransactions
+from server.log.transactions import DirectTransactions, Transactions
 from server.log.witness import Witness
 from server.log.witnesses import WitnessAddress, WitnessAnswer, Witnesses
+from server.ports import Clock, RandomSource
 from server.store.database import Database, sqlite_url
 from server.store.log import LogRepository
 from server.store.log_records import CheckpointRow, NewHit
@@ -50,7 +51,7 @@ class LogWorld:
 
     folder: Path
     clock: FakeClock = field(default_factory=FakeClock)
-    random: SeededRandom = field(default_factory=SeededRandom)
+    random: RandomSource = field(default_factory=SeededRandom)
     disk: Disk | None = None
     limits: SequencerLimits = QUIET
     database: Database = field(init=False)
@@ -85,16 +86,23 @@ class LogWorld:
         return DirectTransactions(self.database)
 
     def new_sequencer(
-        self, *, holder: str = "one", storage: LogStorage | None = None, witnesses: Witnesses | None = None
+        self,
+        *,
+        holder: str = "one",
+        storage: LogStorage | None = None,
+        witnesses: Witnesses | None = None,
+        signer: Signer | None = None,
+        transactions: Transactions | None = None,
+        clock: Clock | None = None,
     ) -> Sequencer:
         """Return a sequencer as a process that starts now has it."""
         return Sequencer(
-            self.transactions,
+            transactions or self.transactions,
             storage or self.storage,
-            signer=load_signing_key(self.key_file, self.random),
+            signer=signer or load_signing_key(self.key_file, self.random),
             log_key=self.log_key,
             witnesses=witnesses or Witnesses((), no_post, self.clock),
-            clock=self.clock,
+            clock=clock or self.clock,
             random=self.random,
             holder=holder,
             limits=self.limits,

@@ -72,15 +72,15 @@ class VolatileDisk:
         self._burn(f"remove {path.name}")
         self._names.pop(path, None)
 
-    def after_power_loss(self, seed: int) -> VolatileDisk:
-        """Return the disk as the next start finds it: of what was not synced, chance decides."""
-        dice = chance.Random(seed)
+    def after_power_loss(self, seed: int | None) -> VolatileDisk:
+        """Return the disk as the next start finds it: of what was not synced, chance decides; without *seed*, all goes."""
+        dice = _Unlucky() if seed is None else chance.Random(seed)
         names = dict(self._durable)
         for name, inode in self._names.items():
             if (name not in names or names[name] is not inode) and dice.random() < 0.5:
                 names[name] = inode
         for name in [name for name in names if name not in self._names and dice.random() < 0.5]:
-            del names[name]
+            del names[name]  # a removal that was not synced may have been made, or not
         found = VolatileDisk(self.root)
         for name in sorted(names, key=lambda one: len(one.parts)):
             if name != self.root and name.parent not in found._names:
@@ -93,6 +93,16 @@ class VolatileDisk:
         if self.fuse is not None and len(self.operations) >= self.fuse:
             raise PowerLoss(operation)
         self.operations.append(operation)
+
+
+class _Unlucky(chance.Random):
+    """Nothing that was not synced survives."""
+
+    def random(self) -> float:
+        return 1.0
+
+    def randrange(self, *_bounds: int) -> int:
+        return 0
 
 
 def _survivor(inode: Inode, dice: chance.Random) -> Inode:

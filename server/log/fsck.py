@@ -83,7 +83,10 @@ def _claims_on_disk(storage: LogStorage, log_key: VerifierKey, found: Findings) 
     claims: list[_Claim | None] = []
     try:
         state = load_state(storage)
-        claims.append(None if state is None else _Claim(state.size, state.root, "the state file"))
+        if state is not None and state.origin != log_key.name:
+            found.add(f"the state file is of the log {state.origin!r}")
+        elif state is not None:
+            claims.append(_Claim(state.size, state.root, "the state file"))
     except LogRefusal as error:
         found.add(str(error))
     published = storage.read(CHECKPOINT)
@@ -244,7 +247,7 @@ class _TileCheck:
         try:
             data = read_tile(self._storage, tile)
         except (LogDamaged, OSError) as error:
-            self._found.add(str(error))
+            self._found.add(f"{tile.name}: {error}")
             return
         if data is None:
             self._found.add(f"{tile.name} is missing; the next start of the gateway makes the tiles anew")
