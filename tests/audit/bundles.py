@@ -499,7 +499,7 @@ class World:
         extra = ReceiptProofExtra(receipt.envelope.to_json()).to_payload()
         return format_tlog_proof(TlogProof(receipt.index, tuple(path), self.sign_checkpoint(), extra))
 
-    def hit_proof(self, batch: int, position: int, **changes: object) -> str:
+    def hit_proof(self, batch: int, position: int, /, **changes: object) -> str:
         """Return the proof file of one hit, with any field of its `extra` changed."""
         records, size = self.batches[batch], self.tree.size
         tree = MemoryTree(leaf_hash(record.to_payload()) for record in records)
