@@ -1,26 +1,69 @@
-"""What an auditor installs: the folder `crypto/` alone, without anything heavy."""
+"""What an auditor installs: the folder `crypto/` alone, without anything heavy, and what it then verifies offline."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from crypto.canonical import INTEGER_MAX
+from tests.audit.bundles import Plan, make_world
+
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "faiss", "fastapi", "sqlalchemy", "opacus", "numpy", "server", "tenants", "privacy", "crypto")
 VENV_BYTES_MAX = 80 << 20
+#: Ends the process at the first thing that could leave it.
+OFFLINE = """
+import sys
+def watch(event, arguments):
+    if event.startswith(("socket.", "subprocess.", "os.exec", "os.posix_spawn", "os.system", "urllib.")):
+        raise SystemExit(f"touched the outside: {event}")
+sys.addaudithook(watch)
+from hitproof_verify.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def make_auditor_environment(folder: Path) -> Path:
+    """Return the interpreter of an empty environment in *folder* with `pip install ./crypto`."""
+    environment = folder / "venv"
+    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+    found = environment / "bin" / "python"
+    command = [str(found), "-m", "pip", "install", "--quiet", str(ROOT / "crypto")]
+    subprocess.run(command, check=True, cwd=environment)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """A bundle, a trust file, and the same bundle with one byte changed."""
+
+    bundle: Path
+    trust: Path
+    broken: Path
 
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of an empty environment with `pip install ./crypto`."""
-    folder = tmp_path_factory.mktemp("auditor") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    found = folder / "bin" / "python"
-    subprocess.run([str(found), "-m", "pip", "install", "--quiet", str(ROOT / "crypto")], check=True, cwd=folder)
+    return make_auditor_environment(tmp_path_factory.mktemp("auditor"))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """Files that no clock makes stale."""
+    folder = tmp_path_factory.mktemp("bundle")
+    world = make_world(Plan(receipts=5, hits=7, declared=1, tree_size=100))
+    honest = world.export()
+    found = Files(folder / "bundle.zip", folder / "trust.json", folder / "broken.zip")
+    found.bundle.write_bytes(honest.data)
+    found.trust.write_bytes(world.sign_trust(replace(honest.trust, expires_at_ms=INTEGER_MAX)))
+    broken = bytearray(honest.data)
+    broken[len(broken) // 2] ^= 1
+    found.broken.write_bytes(bytes(broken))
     return found
 
 
@@ -53,3 +96,59 @@ def test_the_environment_stays_small(python: Path) -> None:
     folder = python.parents[1]
     size_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     assert size_bytes <= VENV_BYTES_MAX
+
+
+def test_its_types_come_with_it(python: Path) -> None:
+    program = (
+        "import hitproof_verify, pathlib; print((pathlib.Path(hitproof_verify.__file__).parent / 'py.typed').exists())"
+    )
+    assert run(python, program) == "True"
+
+
+def test_the_command_verifies_a_bundle_and_refuses_a_broken_one(python: Path, files: Files) -> None:
+    command = str(python.parent / "hitproof-verify")
+    passed = subprocess.run([command, files.bundle, "--trust", files.trust, "--json"], capture_output=True, check=False)
+    assert passed.returncode == 0, passed.stderr
+    found = json.loads(passed.stdout)
+    assert found["counts"]["hits"] == 7
+    assert found["grades"] == {"attested": 4, "declared": 1, "proved": 0, "replayed": 0}
+    refused = subprocess.run([command, files.broken, "--trust", files.trust], capture_output=True, check=False)
+    assert refused.returncode in (1, 2)
+
+
+def test_both_implementations_verify_it_without_touching_the_outside(python: Path, files: Files) -> None:
+    found = subprocess.run(
+        [str(python), "-I", "-c", OFFLINE, files.bundle, "--trust", files.trust, "--cross-check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr + found.stdout
+    assert "a second implementation agrees" in found.stdout
+
+
+def test_the_watch_would_notice_an_open_socket(python: Path) -> None:
+    program = OFFLINE.replace("from hitproof_verify.cli import main", "import socket; socket.socket()")
+    found = subprocess.run([str(python), "-I", "-c", program], capture_output=True, text=True, check=False)
+    assert "touched the outside: socket." in found.stderr
+
+
+def test_a_replay_that_is_not_installed_is_not_covered(python: Path, files: Files, tmp_path: Path) -> None:
+    (tmp_path / "weights.bin").write_bytes(b"abc")
+    found = subprocess.run(
+        [
+            str(python.parent / "hitproof-verify"),
+            files.bundle,
+            "--trust",
+            files.trust,
+            "--json",
+            "--model-dir",
+            tmp_path,
+        ],
+        capture_output=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    check = next(one for one in json.loads(found.stdout)["checks"] if one["check"] == "replay")
+    assert check["status"] == "not_covered"
+    assert "hitproof-verify[replay]" in check["detail"]
