@@ -30,6 +30,13 @@ class Audit:
     embeddings: dict[str, Embedding] = field(default_factory=dict)
     hits: set[str] = field(default_factory=set)
 
+    #: Policies by index: there are few among many bodies.
+    announced: list[tuple[int, Body]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        bodies = self.contents.bodies
+        self.announced = [(index, bodies[index]) for index in sorted(bodies) if bodies[index].kind == 5]
+
     @property
     def status(self) -> StatusList:
         """The status list in force."""
@@ -51,12 +58,7 @@ class Audit:
 
     def policies(self, tenants: frozenset[str], below: int) -> list[Body]:
         """The policies logged for these pseudonyms below an index, oldest first."""
-        bodies = self.contents.bodies
-        return [
-            bodies[index]
-            for index in sorted(bodies)
-            if index < below and bodies[index].kind == 5 and bodies[index].value["tenant"] in tenants
-        ]
+        return [body for index, body in self.announced if index < below and body.value["tenant"] in tenants]
 
 
 def check_signer(audit: Audit, signed: Envelope, index: int, at_ms: int, roles: tuple[str, ...]) -> TrustedKey:
