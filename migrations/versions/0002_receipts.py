@@ -159,6 +159,9 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column('receipt_id', sa.String(length=40), nullable=True))
         batch_op.add_column(sa.Column('embedding_statement', sa.String(length=40), nullable=True, comment='its row of evidence'))
 
+    waiting = sa.text("embedding_statement IS NULL AND receipt_id IS NOT NULL AND vector IS NOT NULL AND source = 'runner' AND state = 'live'")
+    op.create_index('ix_entries_without_statement', 'entries', ['id'], unique=False, sqlite_where=waiting, postgresql_where=waiting)
+
     with op.batch_alter_table('model_versions', schema=None) as batch_op:
         batch_op.add_column(sa.Column('publisher', sa.Text(), nullable=True, comment="the publisher's signature: a Sigstore bundle"))
 
@@ -167,6 +170,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     # Without Alembic's batch mode: both databases drop a column in place, and the partial index of entries stays as it is.
     op.drop_column('model_versions', 'publisher')
+    op.drop_index('ix_entries_without_statement', table_name='entries')
     op.drop_column('entries', 'embedding_statement')
     op.drop_column('entries', 'receipt_id')
 

@@ -11,7 +11,17 @@ from sqlalchemy import and_, bindparam, func, literal_column
 from server.store.errors import NotFound
 from server.store.records import EntrySummary, NewEntry, StoredEntry
 from server.store.scoped import Prepared, TenantRepository, scoped_delete, scoped_insert, scoped_select, scoped_update
-from server.store.tables import entries, entry_tags, feed, log_leaves, model_versions, models, receipts, signers
+from server.store.tables import (
+    entries,
+    entry_tags,
+    evidence,
+    feed,
+    log_leaves,
+    model_versions,
+    models,
+    receipts,
+    signers,
+)
 from tenants.identifiers import EntryId
 
 #: More than a page of the API, which asks for one row more than it shows to know whether there are others.
@@ -91,6 +101,15 @@ _LIVE_IDS_OF_KEY: Final = Prepared(
     )
 )
 _DELETE: Final = Prepared(scoped_delete(entries).where(entries.c.id == bindparam("entry_id")))
+_FORGET_OPENING: Final = Prepared(
+    scoped_update(evidence)
+    .where(
+        evidence.c.id.in_(
+            scoped_select(entries, entries.c.embedding_statement).where(entries.c.id == bindparam("entry_id"))
+        )
+    )
+    .values(opening=literal_column("NULL"))
+)
 _DELETE_TAGS: Final = Prepared(scoped_delete(entry_tags).where(entry_tags.c.entry_id == bindparam("entry_id")))
 _TOUCH: Final = Prepared(
     scoped_update(entries)
@@ -181,6 +200,15 @@ class EntryRepository(TenantRepository):
         if self.delete(Selection(entry=entry), at_ms=at_ms) == 0:
             raise NotFound("there is no such entry")
 
+    def set_embedding_statement(self, entry: EntryId, statement: str) -> None:
+        """Note which evidence states this entry's vector; raises `NotFound` for one that is gone."""
+        changed = self._run(
+            scoped_update(entries).where(entries.c.id == bindparam("entry_id")).values(embedding_statement=statement),
+            {"entry_id": entry},
+        )
+        if changed.rowcount == 0:
+            raise NotFound("there is no such entry")
+
     def touch(self, hits: Iterable[tuple[EntryId, int, int]]) -> None:
         """Add up (entry, hits, last at_ms): what eviction goes by. Expiry is absolute and stays where it is."""
         self._do_many(_TOUCH, [{"entry_id": entry, "hits": count, "at_ms": at} for entry, count, at in hits])
@@ -231,6 +259,8 @@ class EntryRepository(TenantRepository):
         return [(EntryId(row[0]), row[1], row[2], row[3], row[4], row[5]) for row in self._run(statement)]
 
     def _remove(self, entry: EntryId, fingerprint: bytes, at_ms: int) -> None:
+        # With the salts goes the last way to test a guess at the question against what is in the log.
+        self._do(_FORGET_OPENING, {"entry_id": entry})
         self._do(_DELETE_TAGS, {"entry_id": entry})
         self._do(_DELETE, {"entry_id": entry})
         self._feed("remove", entry, fingerprint, at_ms)

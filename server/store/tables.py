@@ -134,6 +134,11 @@ model_versions = Table(
     PrimaryKeyConstraint("model_version", "reported"),
 )
 
+_WITHOUT_STATEMENT = text(
+    "embedding_statement IS NULL AND receipt_id IS NOT NULL AND vector IS NOT NULL AND source = 'runner' "
+    "AND state = 'live'"
+)
+
 entries = Table(
     "entries",
     metadata,
@@ -176,6 +181,8 @@ entries = Table(
     Index(None, "tenant_id", "model_version"),
     Index(None, "tenant_id", "last_hit_at_ms"),
     Index(None, "expires_at_ms"),
+    # What `server.reuse.embedding_statements` walks through.
+    Index("ix_entries_without_statement", "id", sqlite_where=_WITHOUT_STATEMENT, postgresql_where=_WITHOUT_STATEMENT),
 )
 
 entry_tags = Table(

@@ -416,7 +416,8 @@ def test_a_second_live_entry_under_one_exact_key_is_refused_by_the_database_itse
     copy = text(
         "INSERT INTO entries SELECT 2 AS id, tenant_id, fingerprint, exact_key, kind, source, derivation, parents, model,"
         " model_version, reported, embedder, state, state_reason, created_at_ms, expires_at_ms, last_hit_at_ms, hit_count,"
-        " prompt_tokens, output_tokens, cost_micro, size_bytes, payload, vector FROM entries WHERE id = 1"
+        " prompt_tokens, output_tokens, cost_micro, size_bytes, payload, vector, receipt_id, embedding_statement"
+        " FROM entries WHERE id = 1"
     )
     with pytest.raises(Conflict):
         store.run(lambda c: c.execute(copy))

@@ -40,6 +40,7 @@ PLATFORM_LEVEL = {
     ("platform", "PlatformRepository.add_platform_key"): "a platform key has no tenant",
     ("platform", "PlatformRepository.list_platform_keys"): "a platform key has no tenant",
     ("platform", "PlatformRepository.revoke_platform_key"): "a platform key has no tenant",
+    ("embedding_queue", "_NEXT"): "one worker for all tenants; it goes on through each tenant's repositories",
     ("data_keys", "list_wrapping_keys"): "which key-encryption keys are needed, by anybody",
     ("data_keys", "rewrap_data_keys"): "a key-encryption key wraps every tenant's data keys; written per tenant",
     ("lookups", "_add_up"): "an upsert, which binds the tenant itself",

@@ -1,0 +1,31 @@
+"""Entries of all tenants whose vectors no runner has stated yet."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, literal_column, select
+
+from server.store.tables import entries
+from tenants.identifiers import EntryId, TenantId
+
+#: The words of the partial index `ix_entries_without_statement`, which is used where they stand in a query.
+_NEXT: Final = (
+    select(entries.c.tenant_id, entries.c.id)
+    .where(
+        entries.c.embedding_statement.is_(None),
+        entries.c.receipt_id.is_not(None),
+        entries.c.vector.is_not(None),
+        entries.c.source == literal_column("'runner'"),
+        entries.c.state == literal_column("'live'"),
+        entries.c.id > bindparam("after"),
+    )
+    .order_by(entries.c.id)
+    .limit(bindparam("at_most"))
+)
+
+
+def load_unstated(connection: Connection, *, after: EntryId, limit: int) -> list[tuple[TenantId, EntryId]]:
+    """Return the next entries behind *after* that a runner answered and whose vector it has not stated."""
+    rows = connection.execute(_NEXT, {"after": after, "at_most": limit})
+    return [(TenantId(row[0]), EntryId(row[1])) for row in rows]
