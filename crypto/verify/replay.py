@@ -41,7 +41,7 @@ def check_replay(
     manifests = {line.model_version: line.manifest for line in parts.models}
     present = {version for version, manifest in manifests.items() if _may_hold(request.folder, manifest)}
     if manifests and not present:
-        detail = f"expected the files of one of {len(manifests)} models, found other names or sizes in {request.folder}"
+        detail = f"expected the files of one of {len(manifests)} models, found others, or other sizes"
         notes.fail("replay_failed", "the model folder", detail)
     tally = _Tally()
     for receipt in receipts if present else ():

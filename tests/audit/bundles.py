@@ -105,6 +105,9 @@ class Plan:
     retired_runner: bool = False
     """The first runner's key is retired at the end; everything it signed came before."""
     seed: int = 0
+    start_ms: int = START_MS
+    expires_at_ms: int = START_MS + 365 * DAY_MS
+    """When the trust file ends."""
 
 
 @dataclass(slots=True)
@@ -151,7 +154,7 @@ class World:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.random = random.Random(plan.seed)
-        self.now_ms = START_MS
+        self.now_ms = self.plan.start_ms
         self.tenant = TENANT
         self.tenant_key = self.bytes_32()
         self.gateway = self.new_key()
@@ -172,7 +175,7 @@ class World:
         self.policies: dict[str, dict[str, JsonValue]] = {}
         self.checkpoints: list[str] = []
         self.publishers: list[PublisherLine] = []
-        self.status = StatusList(START_MS, (), (), 1)
+        self.status = StatusList(self.plan.start_ms, (), (), 1)
         self.since_ms: int | None = None
         self.until_ms: int | None = None
 
@@ -419,7 +422,7 @@ class World:
 
     def trusted_key(self, key: SigningKey, name: str, models: tuple[str, ...] = ()) -> TrustedKey:
         """Return the trust file's entry of a runner's or gateway's key, good from the beginning."""
-        return TrustedKey(START_MS, models, name, key.public_key, None)
+        return TrustedKey(self.plan.start_ms, models, name, key.public_key, None)
 
     def make_trust(self, **changes: object) -> Trust:
         """Return the trust file's contents, with any field changed."""
@@ -427,8 +430,8 @@ class World:
         runners = [self.trusted_key(key, "runner", (self.model,)) for key in self.runners]
         trust = Trust(
             version=1,
-            issued_at_ms=START_MS,
-            expires_at_ms=START_MS + 365 * DAY_MS,
+            issued_at_ms=self.plan.start_ms,
+            expires_at_ms=plan.expires_at_ms,
             root_keys=tuple(sorted(key.public_key for key in self.roots)),
             root_threshold=plan.root_threshold,
             log=self.log_vkey,
@@ -446,7 +449,7 @@ class World:
 
     def make_scope(self) -> Scope:
         """Return the scope that covers all that happened, one pseudonym key for each epoch of it."""
-        epochs = range(epoch_of(START_MS), epoch_of(self.now_ms) + 1)
+        epochs = range(epoch_of(self.plan.start_ms), epoch_of(self.now_ms) + 1)
         keys = tuple(PseudonymKey(epoch, pseudonym_key(self.tenant_key, epoch)) for epoch in epochs)
         return Scope(self.tenant, keys, self.since_ms, self.until_ms)
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from crypto.canonical import INTEGER_MAX
-from tests.audit.bundles import Plan, make_world
+from tests.audit.bundles import Plan, make_bundle
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "faiss", "fastapi", "sqlalchemy", "opacus", "numpy", "server", "tenants", "privacy", "crypto")
 VENV_BYTES_MAX = 80 << 20
+LONG_AGO_MS = 1_600_000_000_000
 #: Ends the process at the first thing that could leave it.
 OFFLINE = """
 import sys
@@ -56,11 +57,11 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     """Files that no clock makes stale."""
     folder = tmp_path_factory.mktemp("bundle")
-    world = make_world(Plan(receipts=5, hits=7, declared=1, tree_size=100))
-    honest = world.export()
+    plan = Plan(receipts=5, hits=7, declared=1, tree_size=100, start_ms=LONG_AGO_MS, expires_at_ms=INTEGER_MAX)
+    honest = make_bundle(plan)
     found = Files(folder / "bundle.zip", folder / "trust.json", folder / "broken.zip")
     found.bundle.write_bytes(honest.data)
-    found.trust.write_bytes(world.sign_trust(replace(honest.trust, expires_at_ms=INTEGER_MAX)))
+    found.trust.write_bytes(honest.trust_data)
     broken = bytearray(honest.data)
     broken[len(broken) // 2] ^= 1
     found.broken.write_bytes(bytes(broken))

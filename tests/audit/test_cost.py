@@ -1,0 +1,38 @@
+"""What an audit of a thousand receipts and hits of a large log costs (`python -m tests.bench.audit` prints it)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.audit.bundles import HonestBundle, Plan, make_bundle
+from tests.bench.audit import count_proof_bytes, make_timeless, measure_process
+
+CPU_S_MAX = 2.0
+SHARED_PERCENT_MAX = 50
+
+
+@pytest.fixture(scope="module")
+def honest() -> HonestBundle:
+    return make_timeless(1_000, 1_000, 1, 1_000_000)
+
+
+def test_a_thousand_receipts_and_hits_of_a_million_leaves_take_two_seconds_of_processor_time(
+    honest: HonestBundle, tmp_path: Path
+) -> None:
+    assert honest.world.tree.size == 1_000_000
+    assert measure_process(honest, tmp_path, [], 1)["cpu_s"] <= CPU_S_MAX
+
+
+def test_the_shared_proof_of_many_leaves_is_at_most_half_of_their_paths(honest: HonestBundle) -> None:
+    assert count_proof_bytes(honest)["shared_of_separate_percent"] <= SHARED_PERCENT_MAX
+
+
+def test_the_cost_of_a_hit_falls_as_a_bundle_grows() -> None:
+    sizes = [
+        count_proof_bytes(make_bundle(Plan(receipts=n, hits=n, hits_per_batch=1, tree_size=20_000, openings=False)))
+        for n in (10, 100, 1_000)
+    ]
+    shared = [found["shared_bytes_per_hit"] for found in sizes]
+    assert shared == sorted(shared, reverse=True)
