@@ -120,12 +120,15 @@ def _load(manifest: Mapping[str, Any], folder: Path) -> _Model:
     device = "cuda" if runtime.get("device") == "cuda" and torch.cuda.is_available() else "cpu"
     network = network.to(device).eval()
     config = network.config.get_text_config()
+    window = getattr(config, "max_position_embeddings", None)
+    if not isinstance(window, int):
+        raise ReplayUnavailable("the model's config.json does not say how many positions it has")
     return _Model(
         network,
         tokenizer,
         end_tokens(network, tokenizer),
         config.vocab_size,
-        config.max_position_embeddings,
+        window,
         MARGINS[dtype],
         _sampling_differs(runtime, torch.__version__),
     )
