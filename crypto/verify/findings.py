@@ -70,10 +70,12 @@ class Findings:
 
     def __init__(self) -> None:
         self._checks: dict[str, Check] = {}
+        self._stopped_at = ""
 
     def require(self, name: str, check: Callable[[Notes], Value]) -> Value:
         """Run *check* and return what it found; raises `Stopped` if anything in it failed."""
         notes = Notes()
+        self._stopped_at = name
         try:
             value = check(notes)
         except (VerificationError, EncodingError) as error:
@@ -83,6 +85,7 @@ class Findings:
             self._checks[name] = notes.close(name)
         if notes.failed:
             raise Stopped(name)
+        self._stopped_at = ""
         return value
 
     def run(self, name: str, check: Callable[[Notes], Value]) -> Value:
@@ -103,8 +106,7 @@ class Findings:
 
     def close(self, uncovered: str = "") -> tuple[Check, ...]:
         """Return all checks in order; those that were not made say *uncovered*, or which failure kept them from it."""
-        stopped = next((name for name in CHECKS if name in self._checks and self._checks[name].failures), "")
-        why = uncovered or f"not checked, because the check “{stopped}” failed"
+        why = uncovered or f"not checked, because the check “{self._stopped_at}” failed"
         made = self._checks
         return tuple(
             made.get(name) or Check(name, "not_covered", why)

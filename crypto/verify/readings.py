@@ -126,7 +126,10 @@ def _read_evidence(line: EnvelopeLine) -> ReadEvidence | Unreadable:
 
 def _read_receipt_batch(line: EnvelopeLine) -> ReadReceiptBatch:
     envelope = parse_envelope(line.envelope, payload_type=PAYLOAD_RECEIPT_BATCH, reason="statement_malformed")
-    body = parse_body(LeafKind.RECEIPT_BATCH, envelope.payload)
+    try:
+        body = parse_body(LeafKind.RECEIPT_BATCH, envelope.payload)
+    except VerificationError as error:
+        raise VerificationError(str(error), reason="statement_malformed") from None
     if not isinstance(body, ReceiptBatch) or body.signer != envelope.signature.key_id:
         raise VerificationError("the batch names another signer than its envelope", reason="statement_malformed")
     return ReadReceiptBatch(line.index, envelope, body)

@@ -105,3 +105,12 @@ def test_a_receipt_batch_that_names_another_signer_is_refused() -> None:
     world = make_world(PLAIN)
     add_receipt_batch(world, signer="0" * 64)
     assert reasons(verify(world.export())) == [("evidence", "statement_malformed")]
+
+
+def test_a_receipt_batch_with_a_body_of_another_kind_is_refused() -> None:
+    world = make_world(PLAIN)
+    signer, other = world.runners[0], world.bodies[0].body
+    envelope = sign_envelope(PAYLOAD_RECEIPT_BATCH, other.to_payload(), signer)
+    index = world.append(envelope_leaf(LeafKind.RECEIPT_BATCH, envelope, other.at_ms).encode())
+    world.evidence.append(EnvelopeLine(index, envelope.to_json()))
+    assert reasons(verify(world.export())) == [("evidence", "statement_malformed")]

@@ -87,6 +87,13 @@ def test_what_rests_on_a_failed_check_is_not_covered_and_says_why(honest: Honest
     assert all("archive" in check.detail for check in behind)
 
 
+def test_the_check_that_ended_the_run_is_named_and_not_one_that_failed_before_it(honest: HonestBundle) -> None:
+    lines = honest.parts.checkpoint.splitlines(keepends=True)
+    found = verify(honest, replace(honest.parts, checkpoint="".join(lines[:-1]), multiproof=(bytes(32),)))
+    assert reasons(found) == [("witnesses", "witness_quorum"), ("inclusion", "inclusion_invalid")]
+    assert "“inclusion”" in check_of(found, "receipts").detail
+
+
 def test_one_failed_receipt_does_not_hide_a_failed_hit(honest: HonestBundle) -> None:
     parts = replace(honest.parts, models=(), policies=())
     assert {check for check, _ in reasons(verify(honest, parts))} == {"receipts", "hits"}
