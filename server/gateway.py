@@ -11,40 +11,28 @@ import structlog
 from sqlalchemy import Connection
 
 from crypto.errors import Error
-from crypto.note import VerifierKey
 from server.api.authentication import Authenticator
 from server.api.limits import RequestLimits
 from server.api.state import AppState
-from server.audit.jobs import ExportJobs
-from server.audit.proof_files import ProofFiles
-from server.datafolder import DataFolder
 from server.embedding.async_embedder import AsyncEmbedder
-from server.erasing import reapply_erasures
-from server.erasures import Erasures
 from server.index.partitions import PartitionLimits, Partitions
-from server.log.build import build_log_service
-from server.log.high_water import HighWater
-from server.log.keys import ensure_log_key
-from server.log.storage import DirectoryStorage
 from server.outside import Outside
+from server.proving import Proving
 from server.reuse.accounting import Accounting
 from server.reuse.budget import TokenBudget
 from server.reuse.computing import Computer, ComputerParts
+from server.reuse.embedding_statements import EmbeddingStatements
 from server.reuse.engine import ReuseEngine
 from server.reuse.eviction import Totals
 from server.reuse.exact import ExactTier
 from server.reuse.flights import Flights
 from server.reuse.follower import Follower
-from server.reuse.hit_journal import HitJournal
 from server.reuse.labelling import Labeller
 from server.reuse.labels import EmbeddingJudge
 from server.reuse.models import ModelRegistry
 from server.reuse.near import NearTier
 from server.reuse.opening import EntryOpener
-from server.reuse.proof_writing import ProofWriter
 from server.reuse.quarantine import Quarantine
-from server.reuse.receipt_making import ReceiptMaker
-from server.reuse.receipts import ReceiptChecker
 from server.reuse.recorder import Recorder
 from server.reuse.reporting import Reporter
 from server.reuse.storing import Storer
@@ -52,7 +40,6 @@ from server.reuse.sweeper import Sweeper
 from server.reuse.tenant_directory import TenantDirectory
 from server.reuse.vectors import VectorReader
 from server.settings import Settings
-from server.standing import note_signer
 from server.store.database import Database
 from server.store.platform import PlatformRepository
 from server.telemetry import Telemetry
@@ -76,16 +63,7 @@ class Gateway:
         self._tasks: list[asyncio.Task[None]] = []
         clock = outside.clock
         self.database = Database(settings.database, on_fatal=outside.on_fatal)
-        # Before anything is signed or logged: whose log it is, and that our own key is known to it.
-        log_key = self.database.write_now(self._prepare_proofs)
-        self.erasures = Erasures(DataFolder(settings.data).erasures_file)
-        reapply_erasures(
-            self.database,
-            self.erasures,
-            provider=outside.key_provider,
-            now_ms=clock.now_ms(),
-            random=outside.random,
-        )
+        self.proving = Proving(settings, outside, telemetry, self.database)
         self.embedder = _embedder(settings, outside, telemetry)
         self.tenants = TenantDirectory(
             self.database,
@@ -108,38 +86,11 @@ class Gateway:
         self.follower = Follower(self.database, self.partitions, self.tenants, clock, on_change=self._forget_tenant)
         self.flights = Flights(flights_max=settings.flights_max, waiters_max=settings.flight_waiters_max)
         self.sweeper = Sweeper(self.database, clock)
-        self.high_water = HighWater(quorum=settings.log_witness_quorum)
-        self.log = build_log_service(
-            settings,
-            self.database,
-            DirectoryStorage(DataFolder(settings.data).log),
-            self.high_water,
-            log_key=log_key,
-            clock=clock,
-            random=outside.random,
-            telemetry=telemetry,
-        )
-        self.export_jobs = ExportJobs(
-            self.database,
-            self.log.storage,
-            DataFolder(settings.data).exports,
-            clock=clock,
-            random=outside.random,
-        )
-        proofs = ProofWriter(clock, outside.random)
-        self.journal = HitJournal(
-            self.database,
-            proofs,
-            telemetry,
-            clock,
-            flush_s=settings.record_flush_s,
-            queue_max=settings.hit_queue_max,
-        )
         self.storer = Storer(
             self.database,
             self.totals,
             self.partitions,
-            proofs,
+            self.proving.writer,
             embedder_digest=outside.embedder.digest,
             clock=clock,
             random=outside.random,
@@ -161,8 +112,7 @@ class Gateway:
         outside, telemetry, clock = self._outside, self._telemetry, self._outside.clock
         digest = outside.embedder.digest
         quarantine = self.quarantine
-        checker = ReceiptChecker(self.database, kept_max=self._settings.receipt_cache_max)
-        maker = ReceiptMaker(outside.signer, clock, outside.random)
+        proving = self.proving
         near = NearTier(
             self.database,
             self.partitions,
@@ -171,18 +121,18 @@ class Gateway:
             clock,
             covers=outside.embedder.covers,
             opener=self.opener,
-            receipts=checker,
+            receipts=proving.checker,
             quarantine=quarantine,
         )
         accounting = Accounting(self.recorder, telemetry, clock, outside.random)
-        reporter = Reporter(accounting, self.journal, self.high_water.state_of, clock, outside.random)
-        exact = ExactTier(self.database, self.opener, checker, quarantine, telemetry, clock)
+        reporter = Reporter(accounting, proving.journal, proving.high_water.state_of, clock, outside.random)
+        exact = ExactTier(self.database, self.opener, proving.checker, quarantine, telemetry, clock)
         computer = Computer(
             ComputerParts(
                 exact=exact,
                 models=self.models,
                 storer=self.storer,
-                receipts=maker,
+                receipts=proving.maker,
                 flights=self.flights,
                 labeller=self.labeller,
                 accounting=accounting,
@@ -200,12 +150,29 @@ class Gateway:
             near=near,
             computer=computer,
             storer=self.storer,
-            receipts=maker,
+            receipts=proving.maker,
             quarantine=quarantine,
             reporter=reporter,
             accounting=accounting,
             clock=clock,
             embedder_digest=digest,
+        )
+
+    def _embedding_statements(self) -> EmbeddingStatements:
+        """Wire what has runners state the vectors of entries."""
+        outside, settings = self._outside, self._settings
+        return EmbeddingStatements(
+            self.database,
+            self.tenants,
+            self.models,
+            self.opener,
+            self.proving.checker,
+            self._telemetry,
+            outside.clock,
+            outside.random,
+            embedder_digest=outside.embedder.digest,
+            batch_max=settings.embedding_statement_batch_max,
+            interval_s=settings.embedding_statement_interval_s,
         )
 
     def _state(self, engine: ReuseEngine) -> AppState:
@@ -226,13 +193,13 @@ class Gateway:
             totals=self.totals,
             opener=self.opener,
             labeller=self.labeller,
-            hit_journal=self.journal,
-            high_water=self.high_water,
-            log_storage=self.log.storage,
+            hit_journal=self.proving.journal,
+            high_water=self.proving.high_water,
+            log_storage=self.proving.log.storage,
             gateway_signer=outside.signer,
-            erasures=self.erasures,
-            proof_files=ProofFiles(self.database, self.log.storage),
-            export_jobs=self.export_jobs,
+            erasures=self.proving.erasures,
+            proof_files=self.proving.proof_files,
+            export_jobs=self.proving.exports,
             telemetry=self._telemetry,
             key_provider=outside.key_provider,
             pepper=outside.pepper,
@@ -243,46 +210,34 @@ class Gateway:
     async def start(self) -> None:
         """Read the platform's set-up and start what runs beside requests."""
         await self._note_embedder()
-        await self.log.start()
+        for work in await self.proving.start():
+            self._run(work)
         await self.follower.start()
         await self.models.refresh()
         # An upstream that does not answer keeps its last known versions; nobody waits for it to start.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(UPSTREAM_START_S):
                 await self.models.ask_upstreams()
-        await self.export_jobs.recover()
         self._run(self.recorder.run())
-        self._run(self.journal.run())
-        self._run(self._run_log())
         self._run(self.follower.run(self._settings.feed_poll_s))
         self._run(self.labeller.run())
+        self._run(self._embedding_statements().run())
         self._run(self.sweeper.run(self._settings.sweep_interval_s))
         self._run(self._ask_upstreams())
 
     async def stop(self) -> None:
         """Let requests in the air land, write down what waits, and close."""
         await self.flights.drain(self._settings.drain_s)
-        await self.export_jobs.stop()
+        await self.proving.exports.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.recorder.flush()
-        await self.journal.flush()
-        # The last checkpoint is over all that was written above.
-        await self.log.stop()
+        await self.proving.stop()
         await self.upstreams.close()
         await self.embedder.close()
         await self.partitions.close()
         await asyncio.to_thread(self.database.close)
-
-    def _prepare_proofs(self, connection: Connection) -> VerifierKey:
-        """Make sure that there is a log to write to, and that our own key is known to it before it signs anything."""
-        folder, outside, now_ms = DataFolder(self._settings.data), self._outside, self._outside.clock.now_ms()
-        path, signer = folder.log_signing_key_file, outside.signer
-        log_key = ensure_log_key(connection, path, outside.random, origin=self._settings.log_origin)
-        name = f"gateway {signer.key_id[:16]}"
-        note_signer(connection, signer.public_key, "gateway", name, now_ms=now_ms, random=outside.random)
-        return log_key
 
     async def _note_embedder(self) -> None:
         """Say so when the embedder is another than last time: its vectors never meet the old ones, which expire unseen."""
@@ -306,11 +261,6 @@ class Gateway:
         task = asyncio.create_task(work)
         task.add_done_callback(_note_end)
         self._tasks.append(task)
-
-    async def _run_log(self) -> None:
-        # How far the log is was read at the start.
-        await asyncio.sleep(self._settings.log_interval_s)
-        await self.log.run()
 
     async def _ask_upstreams(self) -> None:
         while True:

@@ -256,7 +256,7 @@ class FakeGateway:
         """Wait until labels, records and hits are written and the feed is followed."""
         await self.gateway.labeller.settle()
         await self.gateway.recorder.flush()
-        await self.gateway.journal.flush()
+        await self.gateway.proving.journal.flush()
         await self.gateway.follower.catch_up()
 
 

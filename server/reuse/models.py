@@ -91,6 +91,11 @@ class ModelRegistry:
         found = self._records[record.upstream]
         return ResolvedModel(record, upstream, found.base_url, found.kind, self._runners.get(record.upstream))
 
+    @property
+    def has_runners(self) -> bool:
+        """Whether any upstream is a runner that announced its key."""
+        return bool(self._runners)
+
     def list_aliases(self) -> list[ModelRecord]:
         """Return all aliases by name."""
         return [self._models[alias] for alias in sorted(self._models)]
