@@ -36,19 +36,17 @@ def settle(
     """
     now_ms = clock.now_ms()
     seq = database.write_now(lambda connection: restate_status(connection, now_ms=now_ms, random=random)).seq
-    deadline_s = clock.monotonic_s() + wait_s
-    while True:
+    for _ in range(max(1, round(wait_s / POLL_S))):
         if advance is not None:
             advance()
         found = database.read_now(lambda connection: _covering(connection, tenant, seq, now_ms))
         if found is not None:
             return found
-        if clock.monotonic_s() >= deadline_s:
-            raise ExportUnavailable(
-                "the log does not move, so nothing can be proved: is a gateway with log_sequencer running? "
-                "`hitproof log fsck` says what is wrong"
-            )
         time.sleep(POLL_S)
+    raise ExportUnavailable(
+        "the log does not move, so nothing can be proved: is a gateway with log_sequencer running? "
+        "`hitproof log fsck` says what is wrong"
+    )
 
 
 def _covering(connection: Connection, tenant: TenantId, seq: int, before_ms: int) -> CheckpointRow | None:
