@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -23,6 +21,7 @@ from server.datafolder import DataFolder, read_or_create_secret
 from server.embedding.select import CoveringEmbedder, EmbedderChoice, load_default_embedder, load_embedder
 from server.log.keys import load_signing_key
 from server.middleware import Edge
+from server.orderly import OrderlyServer
 from server.outside import Outside
 from server.ports import Upstream
 from server.protocol import ConnectionLimits, guarded_protocol
@@ -151,22 +150,11 @@ def _end_at_once(error: BaseException) -> None:
     os._exit(EXIT_DISK_FAILURE)
 
 
-class _Server(uvicorn.Server):
+class _Server(OrderlyServer):
     def __init__(self, config: uvicorn.Config, edge: Edge, on_ready: Callable[[], None] | None) -> None:
         super().__init__(config)
         self._edge = edge
         self._on_ready = on_ready
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Take SIGINT and SIGTERM as a request to drain, and end well: uvicorn would raise them again afterwards."""
-        handled = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, self.handle_exit) for number in handled}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)

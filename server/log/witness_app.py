@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from server.log.errors import LogError
 from server.log.witness import REQUEST_BYTES_MAX, Answer, Witness
+from server.orderly import OrderlyServer
 from server.protocol import ConnectionLimits, guarded_protocol
 
 log = structlog.get_logger()
@@ -59,7 +60,7 @@ def run_witness(witness: Witness, listener: socket.socket, *, on_ready: Callable
         limit_concurrency=IN_PROGRESS_MAX,
         timeout_graceful_shutdown=DRAIN_S,
     )
-    server = uvicorn.Server(config)
+    server = OrderlyServer(config)
     on_ready()
     server.run(sockets=[listener])
 
