@@ -27,6 +27,7 @@ from crypto.errors import Error
 from server.cli.context import locked
 from server.clock import SystemClock, SystemRandom
 from server.datafolder import DataFolder
+from server.log.keys import load_signing_key
 from server.outside import Outside
 from server.ports import Chunk, Completion, JsonObject
 from server.serving import listen, run_gateway
@@ -62,6 +63,7 @@ def serve(options: dict[str, Any], answer: int) -> None:
             outside = Outside(
                 key_provider=FileKeyProvider(DataFolder(settings.data).key_file),
                 pepper=PEPPER,
+                signer=load_signing_key(DataFolder(settings.data).gateway_signing_key_file, SystemRandom()),
                 embedder=WordEmbedder(),
                 build_upstream=lambda _record, _key: SlowUpstream(options.get("chunk_delay_s", 0.0)),
                 clock=SystemClock(),
