@@ -41,6 +41,7 @@ class Manifest:
     """What the gateway signed about a bundle."""
 
     counts: dict[str, int]
+    made_at_ms: int
     members: dict[str, tuple[str, int]]
     origin: str
     size: int
@@ -102,7 +103,7 @@ def read_manifest(data: bytes) -> Manifest:
         value, "schema", "counts", "made_at_ms", "members", "origin", "size", "root", "scope", "signer"
     )  # fmt: skip
     shape.one_of(found["schema"], "hitproof/bundle/v1")
-    shape.integer(found["made_at_ms"])
+    made_at_ms = shape.integer(found["made_at_ms"])
     members: dict[str, tuple[str, int]] = {}
     for item in shape.items(found["members"], len(MEMBERS)):
         member = shape.closed(item, "name", "sha256", "size_bytes")
@@ -117,6 +118,7 @@ def read_manifest(data: bytes) -> Manifest:
     counts = shape.closed(found["counts"], "evidence", "hits", "openings", "receipts")
     return Manifest(
         counts={name: shape.integer(count) for name, count in counts.items()},
+        made_at_ms=made_at_ms,
         members=members,
         origin=shape.text(found["origin"]),
         size=shape.integer(found["size"], 0, SIZE_MAX),
@@ -151,6 +153,8 @@ def check_manifest(manifest: Manifest, trust: Trust, members: dict[str, bytes]) 
         raise Refused("signer_unknown", "the manifest's signer is no gateway of the trust file")
     if not envelope.is_signed(manifest.signed, key.public_key):
         raise Refused("signature_invalid", "the manifest's signature")
+    if manifest.made_at_ms < key.from_ms or (key.until_ms is not None and manifest.made_at_ms >= key.until_ms):
+        raise Refused("signer_expired", "the manifest's signer")
     for name, (hashed, size) in manifest.members.items():
         if len(members[name]) != size or sha256(members[name]).hex() != hashed:
             raise Refused("member_digest", name)

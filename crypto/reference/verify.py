@@ -114,7 +114,7 @@ def _check_all(audit: Audit, findings: _Findings, seen: LastSeen | None, now_ms:
     checkpoint, witnessed_ms = _check_checkpoint(held, trust, manifest, now_ms)
     findings.collect(_check_rollback, held, trust, checkpoint, seen)
     leaves.check_inclusion(held, trust, checkpoint)
-    findings.collect(_check_status, held)
+    findings.collect(_check_status, audit, now_ms)
     if max_age_ms is not None:
         oldest_ms = now_ms - max_age_ms
         findings.collect(_check_freshness, audit, witnessed_ms, oldest_ms)
@@ -175,6 +175,8 @@ def _check_rollback(held: Contents, trust: Trust, checkpoint: Checkpoint, seen: 
             raise Refused("split_view", f"two roots of size {old.size}")
         if old.size > checkpoint.size:
             raise Refused("rollback", f"a checkpoint of size {old.size} is called earlier")
+        if old.size == checkpoint.size:
+            raise Refused("consistency_invalid", "the bundle's own checkpoint is called earlier")
         with named("consistency_invalid"):
             if consistency_roots(old.size, checkpoint.size, old.root, proof) != (old.root, checkpoint.root):
                 raise NotInForm("the proof leads to other roots")
@@ -192,10 +194,15 @@ def _check_rollback(held: Contents, trust: Trust, checkpoint: Checkpoint, seen: 
         raise Refused("split_view", f"two roots of size {last.size}")
 
 
-def _check_status(held: Contents) -> None:
+def _check_status(audit: Audit, now_ms: int) -> None:
+    held = audit.contents
     binding = [index for index, body in held.bodies.items() if body.kind in (3, 4)]
     if not binding or held.bodies[max(binding)].value["status_list"] != held.status.digest:
         raise Refused("status_unbound", held.status.digest)
+    if held.status.at_ms > now_ms + 300_000:
+        raise Refused("status_future", f"at {held.status.at_ms}")
+    if held.status.keys.get(audit.manifest.signer, ("", 0))[0] == "compromised":
+        raise Refused("signer_compromised", "the manifest's signer")
 
 
 def _check_freshness(audit: Audit, witnessed_ms: dict[bytes, int], oldest_ms: int) -> None:

@@ -92,7 +92,7 @@ def _check_contents(
     """Inclusion, status and freshness, receipts, hits, openings, evidence, publisher, replay, model status."""
     findings, parts, readings = reached.findings, bundle.parts, read_signed(bundle.parts)
     findings.require("inclusion", lambda notes: check_inclusion(notes, parts, readings, signed.checkpoint, trust))
-    status = findings.require("status", lambda notes: check_status(notes, parts))
+    status = findings.require("status", lambda notes: check_status(notes, bundle, options.now_ms))
     reached.as_of_ms = status.at_ms
     findings.run(
         "freshness",

@@ -47,6 +47,7 @@ def check_openings(
     for line in lines:
         with notes.about(f"{line.kind} of statement {line.statement}", "opening_mismatch"):
             committed = _commitment(line, receipts, embeddings)
+            _verify_dimension(line, embeddings)
             if line.kind in RECEIPT_KINDS and sampled is not None and line.statement not in sampled:
                 skipped += 1
                 continue
@@ -93,6 +94,16 @@ def _commitment(
         embedding = embeddings[line.statement].statement
         return {"text": embedding.text_commitment, "vector": embedding.vector_commitment}[line.kind]
     raise VerificationError("no statement in the bundle has this digest and kind", reason="opening_unknown")
+
+
+def _verify_dimension(line: OpeningLine, embeddings: Mapping[str, ReadEmbedding]) -> None:
+    """Check that an opened vector has as many components as its statement says; raises `VerificationError`."""
+    if line.kind != "vector":
+        return
+    dimension = embeddings[line.statement].statement.dimension
+    if not isinstance(line.value, list) or len(line.value) != dimension:
+        message = "the opened vector has another dimension than its statement says"
+        raise VerificationError(message, reason="opening_mismatch", expected=dimension)
 
 
 def _open(line: OpeningLine) -> bytes:

@@ -16,7 +16,7 @@ from ..bundle_manifest import parse_manifest
 from ..dsse import verify_envelope
 from ..errors import VerificationError
 from ..status import parse_status_list
-from ..trust import Trust, parse_trust, verify_trust
+from ..trust import Trust, TrustedKey, parse_trust, verify_trust
 from .findings import Notes
 from .options import AuditOptions
 
@@ -70,6 +70,7 @@ def check_manifest(notes: Notes, members: Mapping[str, bytes], trust: Trust) -> 
             actual=manifest.signer,
         )
     verify_envelope(envelope, gateways[manifest.signer].public_key)
+    _verify_signer_time(gateways[manifest.signer], manifest.made_at_ms)
     verify_members(manifest, members)
     parts = read_parts(manifest, members)
     verify_counts(manifest, parts)
@@ -79,3 +80,13 @@ def check_manifest(notes: Notes, members: Mapping[str, bytes], trust: Trust) -> 
         f" pieces of evidence of tenant {manifest.scope.tenant}, put together by gateway key {manifest.signer[:16]}…"
     )
     return Bundle(envelope, manifest, parts)
+
+
+def _verify_signer_time(key: TrustedKey, made_at_ms: int) -> None:
+    if made_at_ms < key.from_ms or (key.until_ms is not None and made_at_ms >= key.until_ms):
+        raise VerificationError(
+            "the gateway's key was not valid when the bundle was made",
+            reason="signer_expired",
+            expected=f"from {key.from_ms} to before {key.until_ms}",
+            actual=made_at_ms,
+        )

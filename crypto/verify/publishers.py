@@ -11,14 +11,23 @@ from .findings import Notes
 
 
 def check_publishers(notes: Notes, parts: BundleParts, trust: Trust) -> None:
-    """Note a failure for every model signature that no trusted publisher of that version made over that manifest."""
+    """Note a failure for every model signature that none of the trusted publishers of that version made.
+
+    A signature over a version for which the trust file names nobody says nothing to this auditor: it is not covered.
+    """
     manifests = {line.model_version: line.manifest for line in parts.models}
+    covered = 0
     for line in parts.publishers:
+        publishers = [one for one in trust.publishers if line.model_version in one.models]
+        if not publishers:
+            continue
+        covered += 1
         with notes.about(f"model {line.model_version}", "publisher_invalid"):
-            publishers = [one for one in trust.publishers if line.model_version in one.models]
             _verify_line(line, manifests.get(line.model_version), publishers)
-    if parts.publishers:
-        notes.detail = f"{len(parts.publishers):,} models are signed by publishers of the trust file, file by file"
+    if covered:
+        notes.detail = f"{covered:,} models are signed by publishers of the trust file, file by file"
+    elif parts.publishers:
+        notes.leave_uncovered("the trust file names no publisher for the model signatures in the bundle")
     else:
         notes.leave_uncovered("no model signature is in the bundle, so the manifests are the runners' word alone")
 
@@ -26,9 +35,6 @@ def check_publishers(notes: Notes, parts: BundleParts, trust: Trust) -> None:
 def _verify_line(line: PublisherLine, manifest: JsonObject | None, publishers: list[Publisher]) -> None:
     if manifest is None:
         message = "the signature is over a model whose manifest is not in the bundle"
-        raise VerificationError(message, reason="publisher_invalid")
-    if not publishers:
-        message = "the trust file names no publisher for this model version"
         raise VerificationError(message, reason="publisher_invalid")
     refusals: list[str] = []
     for publisher in publishers:

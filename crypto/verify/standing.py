@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..bodies import KeyEvent, ModelStatus, Role
-from ..bundle import BundleParts
-from ..checkpoint import Cosignature
+from ..bundle import Bundle
+from ..checkpoint import FUTURE_MS_MAX, Cosignature
 from ..dsse import Envelope, verify_envelope
 from ..errors import VerificationError
 from ..status import KeyStatus, StatusList
@@ -74,8 +74,12 @@ def verify_signer(standing: Standing, envelope: Envelope) -> tuple[Role, Trusted
     return role, key
 
 
-def check_status(notes: Notes, parts: BundleParts) -> StatusList:
-    """Return the status list, which the newest leaf about keys or models must carry the digest of."""
+def check_status(notes: Notes, bundle: Bundle, now_ms: int) -> StatusList:
+    """Return the status list, which the newest leaf about keys or models must carry the digest of.
+
+    Raises `VerificationError`: `status_unbound`, `status_future`, and `signer_compromised` for the bundle's own signer.
+    """
+    parts = bundle.parts
     binding = [line for line in parts.bodies if isinstance(line.body, KeyEvent | ModelStatus)]
     if not binding:
         message = "no leaf about keys or models is in the bundle, so nobody vouches for the status list"
@@ -89,6 +93,12 @@ def check_status(notes: Notes, parts: BundleParts) -> StatusList:
             expected=stated,
             actual=digest,
         )
+    if parts.status.at_ms > now_ms + FUTURE_MS_MAX:
+        message = "the status list is dated in the future, so its age says nothing"
+        raise VerificationError(message, reason="status_future", expected=f"until {now_ms}", actual=parts.status.at_ms)
+    if any(key.key_id == bundle.manifest.signer and key.status == "compromised" for key in parts.status.keys):
+        message = "the gateway's key that signed the bundle is listed as compromised: anybody may have made it"
+        raise VerificationError(message, reason="signer_compromised", actual=bundle.manifest.signer)
     keys, models = len(parts.status.keys), len(parts.status.models)
     notes.detail = (
         f"{keys} keys and {models} models are listed as not simply in force, by the log's leaf {newest.index}"

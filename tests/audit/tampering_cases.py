@@ -1257,6 +1257,24 @@ def _() -> Attempt:
     return attempt(bundle, max_age_ms=bundle.now_ms - bundle.world.status.at_ms - 1)
 
 
+@deceit("44e-status-list-dated-ahead", "status_future")
+def _() -> Attempt:
+    bundle = honest(replace(PLAN, witnesses=0))
+    return attempt(bundle, now_ms=bundle.world.status.at_ms - 300_001)
+
+
+@deceit("10c-bundle-signed-under-a-compromised-gateway-key", "signer_compromised")
+def _() -> Attempt:
+    return attempt(forged(lambda world, policy: world.retire_key(world.gateway.key_id, "compromised", "gateway")))
+
+
+@deceit("09d-bundle-signed-behind-the-end-of-the-gateways-key", "signer_expired")
+def _() -> Attempt:
+    bundle = honest()
+    ended = tuple(replace(key, until_ms=bundle.parts.made_at_ms) for key in bundle.trust.gateways)
+    return trusting(bundle, gateways=ended)
+
+
 @deceit("44b-status-list-that-no-leaf-carries", "status_unbound")
 def _() -> Attempt:
     return reseal(honest(), status_json=whole(put("at_ms", to=lambda at_ms: at_ms + 1)))
@@ -1367,6 +1385,11 @@ def _() -> Attempt:
         next(one for one in found if one["kind"] == "vector")["value"][0] += 1
 
     return reseal(bundle, openings_jsonl=lines(change))
+
+
+@deceit("46f-vector-of-another-dimension-than-stated", "opening_mismatch")
+def _() -> Attempt:
+    return attempt(forged(lambda world, policy: world.add_embedding(world.receipts[0], world.runners[0], dimension=4)))
 
 
 @deceit("46d-digest-of-logged-evidence-changed", "leaf_mismatch")

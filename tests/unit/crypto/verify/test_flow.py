@@ -6,12 +6,16 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from crypto.bundle_lines import PublisherLine
 from crypto.errors import VerificationError
 from crypto.last_seen import LastSeen
+from crypto.reference.verify import verify as ask_again
 from crypto.report import CHECKS
+from crypto.trust import Publisher
 from crypto.verify import AuditOptions, SampleRequest, verify_bundle
 from tests.audit.bundles import HonestBundle, Plan, make_bundle
 from tests.audit.checking import check_of, reasons, verify
+from tests.unit.crypto.verify.test_publishers import PEM
 
 
 @dataclass(frozen=True)
@@ -192,4 +196,12 @@ def test_the_second_implementation_is_given_the_same_bytes(honest: HonestBundle)
 def test_a_refusal_by_both_is_agreement(honest: HonestBundle) -> None:
     found = verify(honest, data=b"", second_opinion=lambda *_, **__: FakeVerdict(2, {}, frozenset(), frozenset()))
     assert found.report.exit_code == 2
+    assert check_of(found, "cross_check").status == "passed"
+
+
+def test_what_the_second_implementation_leaves_out_is_no_difference(honest: HonestBundle) -> None:
+    line = PublisherLine(honest.world.model, b"no signature")
+    trust = replace(honest.trust, publishers=(Publisher((honest.world.model,), "maker", PEM),))
+    found = verify(honest, replace(honest.parts, publishers=(line,)), trust=trust, second_opinion=ask_again)
+    assert reasons(found) == [("publisher", "publisher_invalid")]
     assert check_of(found, "cross_check").status == "passed"

@@ -53,18 +53,18 @@ def test_a_signature_that_does_not_verify_is_refused(honest: HonestBundle) -> No
     assert reasons(signed(honest)) == [("publisher", "publisher_invalid")]
 
 
-def test_a_publisher_that_the_trust_file_does_not_name_for_the_version_is_refused(
-    honest: HonestBundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(publishers, "verify_publisher", lambda *_: None)
-    assert reasons(signed(honest, publisher_models=())) == [("publisher", "publisher_invalid")]
+def test_a_signature_over_a_version_for_which_nobody_is_named_is_not_covered(honest: HonestBundle) -> None:
+    check = check_of(signed(honest, publisher_models=()), "publisher")
+    assert check.status == "not_covered"
+    assert "names no publisher" in check.detail
 
 
 def test_a_signature_over_a_model_that_is_not_in_the_bundle_is_refused(
     honest: HonestBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publishers, "verify_publisher", lambda *_: None)
-    assert reasons(signed(honest, version="sha256:" + "1" * 64)) == [("publisher", "publisher_invalid")]
+    absent = "sha256:" + "1" * 64
+    assert reasons(signed(honest, version=absent, publisher_models=(absent,))) == [("publisher", "publisher_invalid")]
 
 
 def test_one_of_several_publishers_is_enough(honest: HonestBundle, monkeypatch: pytest.MonkeyPatch) -> None:
