@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random as chance
+import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -193,6 +197,59 @@ def test_two_sequencers_that_race_make_one_log(world: LogWorld, tmp_path: Path) 
         assert published.root == tree_hash(world.leaves[: published.size])
         world.clock.advance(3600)
     assert world.read(lambda log: log.count_unsequenced())[0] == 0
+
+
+def test_a_backup_taken_under_load_is_whole(world: LogWorld, tmp_path: Path) -> None:
+    """The log folder first, the database behind it, both while the log is written; restored elsewhere it goes on."""
+    stop, signed = threading.Event(), dict[int, bytes]()
+
+    def write() -> None:
+        while not stop.is_set():
+            world.add_leaves(40)
+            world.sequencer.step()
+            signed[world.newest.size] = world.newest.root
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for number in range(3):
+            while len(signed) < 5 * (number + 1):
+                time.sleep(0.01)
+            folder = tmp_path / f"restored {number}"
+            (folder / "log").mkdir(parents=True)
+            copy_folder(world.folder / "log", folder / "log")
+            with (
+                contextlib.closing(sqlite3.connect(world.folder / "store.db")) as source,
+                contextlib.closing(sqlite3.connect(folder / "store.db")) as copy,
+            ):
+                source.backup(copy)
+            shutil.copytree(world.folder / "keys", folder / "keys")
+            check_backup(folder, signed)
+    finally:
+        stop.set()
+        writer.join(60)
+
+
+def check_backup(folder: Path, signed: dict[int, bytes]) -> None:
+    restored = LogWorld(folder)
+    restored.clock.advance(60)
+    restored.catch_up()
+    assert restored.fsck().problems == []
+    assert restored.newest.root == tree_hash(restored.leaves)
+    known = {row.size: row.root for row in restored.read(lambda log: log.list_checkpoints(after_size=0, limit=1000))}
+    assert known
+    assert all(known[size] == root for size, root in dict(signed).items() if size in known)
+    restored.close()
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy what is there, as tar does of a folder that changes meanwhile."""
+    for path in sorted(source.rglob("*")):
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_dir():
+                (target / path.relative_to(source)).mkdir(exist_ok=True)
+            else:
+                shutil.copy(path, target / path.relative_to(source))
 
 
 # Flipped bits.

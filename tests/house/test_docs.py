@@ -14,6 +14,7 @@ import click
 import pytest
 import typer
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
@@ -22,6 +23,7 @@ from server.api import admin_schemas, schemas
 from server.app import ROUTERS
 from server.cli import app as command_line
 from server.errors import _TABLE
+from server.log.metrics import LogTelemetry
 from server.reuse.answers import Account, nearest_to_json
 from server.reuse.decision import Explanation
 from server.reuse.guards import facts
@@ -353,7 +355,7 @@ def test_documented_statuses_are_those_of_the_table() -> None:
 
 def metric_rows() -> list[str]:
     found = []
-    for metric in vars(Telemetry()).values():
+    for metric in (*vars(Telemetry()).values(), *vars(LogTelemetry(CollectorRegistry())).values()):
         if not hasattr(metric, "_labelnames"):
             continue
         name = metric._name + ("_total" if metric._type == "counter" else "")
