@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from crypto.errors import Error
@@ -105,7 +105,10 @@ class Settings(BaseSettings):
     log_sequencer: bool = Field(True, description="whether this process may write the log, if it holds the log's key")
     log_interval_s: float = Field(1.0, gt=0, le=60, description="how often leaves are put into the log and signed")
     log_batch_max: int = Field(10_000, ge=1, le=100_000, description="leaves put into the log in one go")
-    log_witnesses: list[str] = Field([], description="witnesses that cosign checkpoints, each as its URL and its vkey")
+    log_witnesses: tuple[str, ...] = Field(
+        (),
+        description="witnesses that cosign checkpoints, each as its URL and its vkey; in a variable with commas between",
+    )
     log_witness_timeout_s: float = Field(2.0, gt=0, le=60, description="longest silence of a witness")
     log_status_interval_s: float = Field(
         3600.0, ge=0, le=30 * 86_400, description="how often the status list is said again; 0: only when it changes"
@@ -115,6 +118,12 @@ class Settings(BaseSettings):
     )
 
     log_format: Literal["json", "console"] = Field("json", description="how log lines are written")
+
+    @field_validator("log_witnesses", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        # A variable holds one text; neither URLs of ours nor verifier keys have commas.
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @property
     def database(self) -> str:

@@ -108,3 +108,11 @@ def test_the_database_is_in_the_data_folder_unless_a_url_is_given(tmp_path: Path
 def test_settings_do_not_change() -> None:
     with pytest.raises(Exception, match="frozen"):
         load_settings(environ={}).port = 1
+
+
+def test_witnesses_are_a_list_in_a_file_and_stand_behind_commas_in_a_variable(tmp_path: Path) -> None:
+    both = ("https://alice.example alice+0a0b0c0d+BA==", "https://bob.example bob+01020304+BA==")
+    by_variable = load_settings(environ={"HITPROOF_LOG_WITNESSES": ", ".join(both)})
+    by_file = load_settings(write(tmp_path, f"log_witnesses = {list(both)!r}"), environ={})
+    assert by_variable.log_witnesses == by_file.log_witnesses == both
+    assert load_settings(environ={"HITPROOF_LOG_WITNESSES": ""}).log_witnesses == ()
