@@ -12,6 +12,14 @@ from typing import Any, TypeVar
 import pytest
 from sqlalchemy import Connection
 
+from crypto.bodies import Erasure
+from server.log.bodies import append_body
+from server.log.fsck import check_log
+from server.log.keys import ensure_log_key, load_signing_key
+from server.log.sequencer import Sequencer, SequencerLimits
+from server.log.storage import DirectoryStorage
+from server.log.transactions import DirectTransactions
+from server.log.witnesses import Witnesses
 from server.store.audit_jobs import AuditJobRepository
 from server.store.errors import Conflict, LeaseLost, NotFound, StoreError
 from server.store.log import LogRepository
@@ -29,6 +37,9 @@ from server.store.signers import SignerRepository
 from server.store.status import AnnouncementRepository, StatusRepository
 from tenants.identifiers import EntryId, TenantId
 from tests.contract.stores import NOW_MS, A, B, Store, open_store
+from tests.fakes import FakeClock, SeededRandom
+from tests.log_worlds import hit_record, no_post
+from tests.reference_tree import tree_hash
 
 Result = TypeVar("Result")
 
@@ -435,3 +446,42 @@ def test_an_export_is_followed_and_forgotten(store: Store) -> None:
     assert store.run(lambda c: AuditJobRepository(c, B).delete_before(NOW_MS + 1)) == []
     assert store.run(lambda c: AuditJobRepository(c, A).delete_before(NOW_MS + 1)) == ["bundle"]
     assert store.run(lambda c: AuditJobRepository(c, A).list_all()) == []
+
+
+# The whole way.
+
+
+def test_a_sequencer_writes_its_log_on_either_database(store: Store, tmp_path: Path) -> None:
+    clock, random, folder = FakeClock(NOW_MS), SeededRandom(), tmp_path / "log"
+    folder.mkdir()
+    log_key = store.run(lambda c: ensure_log_key(c, tmp_path / "key", random, origin="log.example/test"))
+    transactions = DirectTransactions(store.database)
+
+    def make(holder: str) -> Sequencer:
+        return Sequencer(
+            transactions,
+            DirectoryStorage(folder),
+            signer=load_signing_key(tmp_path / "key", random),
+            log_key=log_key,
+            witnesses=Witnesses((), no_post, clock),
+            clock=clock,
+            random=random,
+            holder=holder,
+            limits=SequencerLimits(batch_max=100),
+        )
+
+    records = [hit_record(f"hit {number}", at_ms=NOW_MS) for number in range(30)]
+    rows = [NewHit(one.hit, one.at_ms, "rcp_1", one.tier, one.to_payload()) for one in records]
+    store.run(lambda c: HitRepository(c, A).add_many(rows))
+    body = Erasure(at_ms=NOW_MS, nonce=bytes(32), tenant="0" * 32)
+    for sequencer in (make("one"), make("two")):
+        store.run(lambda c: [append_body(c, body, tenant=None) for _ in range(250)])
+        while sequencer.step().has_more:
+            clock.advance(1)
+        sequencer.release()
+    # The batch of hits, the status list, and 250 leaves twice.
+    newest = log(store, lambda repository: repository.latest_checkpoint())
+    assert newest is not None
+    assert newest.size == 502
+    assert newest.root == tree_hash(log(store, lambda repository: repository.load_leaves(0, 1000)))
+    assert check_log(transactions, DirectoryStorage(folder), log_key).problems == []
