@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from crypto.ed25519 import SigningKey
 from crypto.errors import Error
 from server.audit.export import ExportKeys
 from server.cli.context import Opened
@@ -12,6 +13,7 @@ from server.log.build import build_sequencer
 from server.log.keys import get_log_key, load_signing_key
 from server.log.storage import DirectoryStorage, LogStorage
 from server.log.transactions import DirectTransactions
+from server.standing import note_signer
 from server.store.tenancy import DataKeyRepository
 from tenants.data_keys import DataKeyRing, derive_tenant_key
 from tenants.errors import UnsealError
@@ -37,6 +39,22 @@ def parse_time(text: str | None) -> int | None:
     return int(found.timestamp() * 1000)
 
 
+def note_gateway_key(store: Opened) -> SigningKey:
+    """Return this folder's gateway key, made and written down first where no gateway has run on it yet."""
+    signer = load_signing_key(store.folder.gateway_signing_key_file, store.random)
+    store.database.write_now(
+        lambda c: note_signer(
+            c,
+            signer.public_key,
+            "gateway",
+            f"gateway {signer.key_id[:16]}",
+            now_ms=store.clock.now_ms(),
+            random=store.random,
+        )
+    )
+    return signer
+
+
 def export_keys(store: Opened, tenant: TenantId) -> ExportKeys:
     """Return what *tenant*'s bundle is opened and signed with; raises `UnsealError` for one that was erased."""
     wrapped = store.database.read_now(lambda connection: DataKeyRepository(connection, tenant).list_all())
@@ -44,7 +62,7 @@ def export_keys(store: Opened, tenant: TenantId) -> ExportKeys:
         raise UnsealError("the tenant was erased: its keys are destroyed, and nothing of it can be exported")
     ring = DataKeyRing(store.provider, lambda _tenant: wrapped)
     first = ring.for_epoch(tenant, min(key.epoch for key in wrapped))
-    signer = load_signing_key(store.folder.gateway_signing_key_file, store.random)
+    signer = note_gateway_key(store)
     pseudonym_key = derive_tenant_key(first.secret, "pseudonym", tenant)
     return ExportKeys(pseudonym_key, lambda epoch: ring.for_epoch(tenant, epoch), signer)
 

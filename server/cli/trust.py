@@ -69,10 +69,12 @@ def draft(
 ) -> None:
     """Write a draft from what the platform knows. Compare it with what you know before anybody signs."""
     from crypto.dsse import PAYLOAD_TRUST, Envelope
+    from server.cli.auditing import note_gateway_key
     from server.log.witnesses import parse_witness
     from server.trust_document import DAY_MS, TrustTerms, draft_trust, get_trust_version
 
     with opened(settings_from(data, config)) as store:
+        note_gateway_key(store)
         witnesses = tuple(parse_witness(text).key for text in store.settings.log_witnesses)
         terms = TrustTerms(
             root_keys=tuple(_read_public_key(text) for text in root),
