@@ -131,6 +131,33 @@ class ModelAliasPage(Shape):
     versions: list[SeenVersion]
 
 
+class EndedVersion(Shape):
+    """A model version whose answers are reused no more."""
+
+    model_version: str
+    status: Literal["superseded", "revoked"]
+
+
+class SigningKey(Shape):
+    """A key that signs receipts: what it signed counts below leaf `since_index` of the log, or all of it."""
+
+    key_id: str
+    public_key: str
+    role: Literal["runner", "gateway"]
+    name: str
+    status: Literal["active", "retired", "compromised"]
+    since_index: int | None
+    first_seen_at_ms: int
+    models: list[str]
+
+
+class SigningKeyPage(Shape):
+    """All keys that were seen to sign."""
+
+    object: Literal["list"]
+    data: list[SigningKey]
+
+
 class ClosedModel(Shape):
     """An alias that is closed."""
 

@@ -56,6 +56,12 @@ class RotateBody(Body):
     grace_s: StrictInt = Field(86_400, ge=0, le=2_592_000)
 
 
+class SigningKeyBody(Body):
+    """From which leaf of the log on a signing key counts no more, where it was compromised; left out: it is retired."""
+
+    since_index: StrictInt | None = Field(None, ge=0, le=2**53 - 1)
+
+
 class PolicyBody(Body):
     """The next version of a policy."""
 

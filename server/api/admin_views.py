@@ -14,6 +14,7 @@ from server.errors import RequestError
 from server.ports import JsonObject
 from server.reuse.policy import DEFAULT_POLICY, ReusePolicy, policy_digest
 from server.store.errors import NotFound
+from server.store.log_records import SignerRow
 from server.store.records import ApiKeyRecord, ModelRecord, PolicyRecord, TenantRecord, UpstreamRecord
 from tenants.identifiers import TenantId
 from tenants.scopes import Caller, Scope
@@ -131,6 +132,20 @@ def upstream_json(row: UpstreamRecord) -> JsonObject:
         "base_url": row.base_url,
         "key": row.key_reference,
         "allow_private": row.allow_private,
+    }
+
+
+def signing_key_json(row: SignerRow) -> JsonObject:
+    """Show a signing key's public half and its standing."""
+    return {
+        "key_id": row.key_id,
+        "public_key": row.public_key.hex(),
+        "role": row.role,
+        "name": row.name,
+        "status": row.status,
+        "since_index": row.since_index,
+        "first_seen_at_ms": row.first_seen_at_ms,
+        "models": list(row.models),
     }
 
 

@@ -231,15 +231,52 @@ def list_keys(
         print_result(shown, as_json=as_json)
 
 
+@keys.command("signers")
+def list_signers(data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List the keys that sign receipts, and whether what they sign still counts."""
+    from server.store.signers import SignerRepository
+
+    with opened(settings_from(data, config)) as store:
+        rows = store.database.read_now(lambda c: SignerRepository(c).list_all())
+        shown = [
+            {"key_id": row.key_id, "role": row.role, "name": row.name, "status": row.status,
+             "since_index": row.since_index}
+            for row in rows
+        ]  # fmt: skip
+        print_result(shown, as_json=as_json)
+
+
 @keys.command("revoke")
 def revoke_key(
-    tenant: TenantArgument,
-    key_id: str,
+    subject: Annotated[str, typer.Argument(help="The tenant whose API key it is, or the id of a signing key.")],
+    key_id: Annotated[str | None, typer.Argument(help="The API key's id.")] = None,
+    since_index: Annotated[
+        int | None, typer.Option(min=0, help="Leaf of the log from which on a signing key was compromised.")
+    ] = None,
     data: DataOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Revoke an API key."""
+    """Revoke an API key, or end a signing key: retired from now on, or compromised from a leaf of the log on."""
+    from server.standing import is_signing_key_id, revoke_signer
+
+    if key_id is not None:
+        if since_index is not None:
+            raise NameUnknown("an API key is revoked at once; --since-index goes with a signing key alone")
+        return _revoke_api_key(subject, key_id, data, config, as_json=as_json)
+    if not is_signing_key_id(subject):
+        raise NameUnknown("name the tenant and its API key's id, or a signing key by its 64 hexadecimal digits")
+    with opened(settings_from(data, config)) as store:
+        row = store.database.write_now(
+            lambda c: revoke_signer(
+                c, subject, since_index=since_index, actor=ACTOR, now_ms=store.clock.now_ms(), random=store.random
+            )
+        )
+        shown = {"key_id": row.key_id, "role": row.role, "status": row.status, "since_index": row.since_index}
+        print_result(shown, as_json=as_json)
+
+
+def _revoke_api_key(tenant: str, key_id: str, data: Path | None, config: Path | None, *, as_json: bool) -> None:
     from server.setup import revoke_key as revoke
 
     with opened(settings_from(data, config)) as store:

@@ -24,7 +24,7 @@ ROUTES = sorted(
 )
 GUARDED = [route for route in ROUTES if route not in OPEN]
 PARAMETERS = {"{alias:path}": "no-such", "{entry_id}": "ent_0000000000000", "{tenant_id}": "ten_none",
-              "{key_id}": "nosuchkey000", "{name}": "no-such"}  # fmt: skip
+              "{key_id}": "nosuchkey000", "{model_version}": "sha256:none", "{name}": "no-such"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
