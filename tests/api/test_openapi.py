@@ -92,7 +92,7 @@ def test_every_operation_says_what_it_is_who_may_call_it_and_how_it_refuses(docu
     assert seen == set(OPERATIONS)
 
 
-OPEN = {"/healthz", "/readyz", "/metrics"}
+OPEN = {"/healthz", "/readyz", "/metrics", "/log/checkpoint", "/log/tile/{path}"}
 
 
 def test_every_tag_is_described(document: dict[str, Any]) -> None:
