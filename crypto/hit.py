@@ -20,7 +20,6 @@ from .closed import (
     read_pseudonym,
     read_record,
     refused_as,
-    write_record,
 )
 from .errors import EncodingError
 from .statement import DERIVATIONS, Derivation
@@ -51,7 +50,20 @@ class HitRecord:
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the record as a JSON object; raises `EncodingError` for what `parse_hit_record` would refuse."""
-        value = write_record(self) | {"schema": SCHEMA}
+        value: dict[str, JsonValue] = {
+            "at_ms": self.at_ms,
+            "derivation": self.derivation,
+            "hit": self.hit,
+            "policy": self.policy,
+            "query": self.query.hex(),
+            "query_vector": None if self.query_vector is None else self.query_vector.hex(),
+            "receipt": self.receipt,
+            "receipt_leaf": self.receipt_leaf.hex(),
+            "schema": SCHEMA,
+            "tau": self.tau,
+            "tenant": self.tenant,
+            "tier": self.tier,
+        }
         _read(value)
         return value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -10,7 +11,6 @@ from typing import Final
 from sqlalchemy import Connection
 
 from crypto.bodies import HitBatch
-from crypto.hit import parse_hit_record
 from crypto.merkle import MemoryTree, leaf_hash
 from server.log.bodies import append_body
 from server.ports import RandomSource
@@ -34,12 +34,17 @@ class Batch:
 
 def make_batches(waiting: Sequence[UnbatchedHit], *, at_ms: int, random: RandomSource) -> list[Batch]:
     """Make the batches of *waiting*, which comes tenant by tenant; a tenant's pseudonyms are kept apart."""
-    keyed = [((hit.tenant_id, parse_hit_record(hit.record).tenant), hit) for hit in waiting]
+    keyed = [((hit.tenant_id, _pseudonym_of(hit)), hit) for hit in waiting]
     keyed.sort(key=lambda item: item[0])  # stable: within a pseudonym the order stays
     return [
         _make_batch(tenant, pseudonym, [hit for _key, hit in group], at_ms, random.token_bytes(NONCE_BYTES))
         for (tenant, pseudonym), group in groupby(keyed, key=lambda item: item[0])
     ]
+
+
+def _pseudonym_of(hit: UnbatchedHit) -> str:
+    """Return the pseudonym in a record; it was checked when it was made, and reading it whole costs ten times as much."""
+    return str(json.loads(hit.record)["tenant"])
 
 
 def _make_batch(tenant: TenantId, pseudonym: str, hits: list[UnbatchedHit], at_ms: int, nonce: bytes) -> Batch:

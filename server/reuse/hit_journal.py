@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 from crypto.commitment import hit_salt, query_commitment, query_vector_commitment
 from crypto.errors import EncodingError
 from crypto.hit import HitRecord
+from crypto.pseudonym import epoch_of
 from server.ports import Clock, Int8Matrix, JsonObject
 from server.reuse.outcomes import Derivation, Hit, Tier
 from server.reuse.proof_writing import ProofWriter
@@ -151,13 +152,17 @@ class HitJournal:
     def _make_records(self, given: Sequence[GivenHit]) -> list[tuple[TenantContext, list[NewHit]]]:
         """Make the records of *given*, grouped by tenant and the policy that decided."""
         groups: dict[tuple[TenantId, int], tuple[TenantContext, list[NewHit]]] = {}
+        pseudonyms: dict[tuple[TenantId, int], str] = {}
         for hit in given:
+            place = (hit.tenant.id, epoch_of(hit.at_ms))
+            if place not in pseudonyms:
+                pseudonyms[place] = pseudonym_at(hit.tenant, hit.at_ms)
             try:
-                record = make_record(hit).to_payload()
+                record = make_record(hit, pseudonyms[place]).to_payload()
             except EncodingError as error:
                 # No request that has an entry gets here: it would have had no receipt. It must not stop the others.
                 self._telemetry.records_dropped.inc()
-                log.error("hit_not_recorded", hit=hit.id, error=str(error)[:200])
+                log.error("hit_not_recorded", hit=hit.id, error=type(error).__name__)
                 continue
             _, hits = groups.setdefault((hit.tenant.id, hit.tenant.policy_version), (hit.tenant, []))
             hits.append(NewHit(hit.id, hit.at_ms, hit.receipt.id, hit.tier, record))
@@ -174,7 +179,7 @@ def _missing(
     ]
 
 
-def make_record(hit: GivenHit) -> HitRecord:
+def make_record(hit: GivenHit, pseudonym: str) -> HitRecord:
     """Return what is logged of *hit*: commitments alone, whose salts its tenant's key gives again."""
     key, match = hit.tenant.hit_salt_key, hit.match
     return HitRecord(
@@ -189,6 +194,6 @@ def make_record(hit: GivenHit) -> HitRecord:
         receipt=hit.receipt.statement,
         receipt_leaf=hit.receipt.leaf_hash,
         tau=None if match is None else match.tau,
-        tenant=pseudonym_at(hit.tenant, hit.at_ms),
+        tenant=pseudonym,
         tier=hit.tier,
     )
