@@ -105,6 +105,7 @@ class Gateway:
             clock,
             queue_max=settings.label_queue_max,
         )
+        self.embedding_statements = self._embedding_statements()
         self.state = self._state(self._engine())
 
     def _engine(self) -> ReuseEngine:
@@ -221,7 +222,7 @@ class Gateway:
         self._run(self.recorder.run())
         self._run(self.follower.run(self._settings.feed_poll_s))
         self._run(self.labeller.run())
-        self._run(self._embedding_statements().run())
+        self._run(self.embedding_statements.run())
         self._run(self.sweeper.run(self._settings.sweep_interval_s))
         self._run(self._ask_upstreams())
 

@@ -272,6 +272,7 @@ class Options:
     clock: FakeClock | None = None
     embedder: WordEmbedder | None = None
     upstream: FakeUpstream | None = None
+    upstream_kind: str = "openai"
     provider: KeyProvider | None = None
     random: SeededRandom | SystemLikeRandom | None = None
     raise_app_exceptions: bool = True
@@ -352,7 +353,7 @@ def _set_up(
             tenants.append(Tenant(tenant.id, key))
         put_upstream(
             connection,
-            UpstreamRecord("fake", "openai", "https://upstream.example/v1", None, False, now_ms),
+            UpstreamRecord("fake", options.upstream_kind, "https://upstream.example/v1", None, False, now_ms),
             actor=actor,
             now_ms=now_ms,
         )

@@ -147,7 +147,8 @@ class Computer:
         except (VerificationError, EncodingError) as error:
             reason = getattr(error, "reason", "") or "not_statable"
             self._parts.telemetry.receipts_refused.labels(reason).inc()
-            log.warning("receipt_refused", upstream=asked.model.record.upstream, reason=reason, error=str(error)[:200])
+            # Not the error's own text: it can quote the answer.
+            log.warning("receipt_refused", upstream=asked.model.record.upstream, reason=reason)
             return "receipt_invalid"
         prompt_tokens, output_tokens, cost_micro = self._parts.accounting.price(asked.model.record, completion.response)
         current = version == asked.model.model_version

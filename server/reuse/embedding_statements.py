@@ -155,7 +155,12 @@ class EmbeddingStatements:
             await self._store(subject, await self._ask(subject))
         except Error as error:
             self._telemetry.embedding_statements.labels("failed").inc()
-            log.warning("embedding_not_stated", entry=int(entry), error=type(error).__name__, reason=str(error)[:200])
+            log.warning(
+                "embedding_not_stated",
+                entry=int(entry),
+                error=type(error).__name__,
+                reason=getattr(error, "reason", ""),
+            )
             return False
         self._telemetry.embedding_statements.labels("stored").inc()
         return True

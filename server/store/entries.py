@@ -201,13 +201,15 @@ class EntryRepository(TenantRepository):
             raise NotFound("there is no such entry")
 
     def set_embedding_statement(self, entry: EntryId, statement: str) -> None:
-        """Note which evidence states this entry's vector; raises `NotFound` for one that is gone."""
+        """Note which evidence states this entry's vector; raises `NotFound` for one that is gone or has its own."""
         changed = self._run(
-            scoped_update(entries).where(entries.c.id == bindparam("entry_id")).values(embedding_statement=statement),
+            scoped_update(entries)
+            .where(entries.c.id == bindparam("entry_id"), entries.c.embedding_statement.is_(None))
+            .values(embedding_statement=statement),
             {"entry_id": entry},
         )
         if changed.rowcount == 0:
-            raise NotFound("there is no such entry")
+            raise NotFound("there is no such entry without a statement")
 
     def touch(self, hits: Iterable[tuple[EntryId, int, int]]) -> None:
         """Add up (entry, hits, last at_ms): what eviction goes by. Expiry is absolute and stays where it is."""
