@@ -9,6 +9,7 @@ authentic but a model version was revoked.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import sys
@@ -19,7 +20,7 @@ from typing import Final
 
 from .archive import ARCHIVE_BYTES_MAX
 from .errors import Error
-from .last_seen import LastSeen, read_last_seen, write_last_seen
+from .last_seen import LastSeen, read_last_seen, replace_last_seen
 from .report import Report
 from .report_text import describe_report
 from .verify import (
@@ -116,7 +117,7 @@ def _run(options: argparse.Namespace, now_ms: int) -> int:
     verification = verify_proof_file(data, trust, asked) if is_proof else verify_bundle(data, trust, asked)
     _print_report(verification.report, as_json=options.json)
     if options.last_seen is not None:
-        _keep(options.last_seen, verification)
+        _keep(options.last_seen, asked.last_seen, verification)
     return verification.report.exit_code
 
 
@@ -192,20 +193,25 @@ def _read_note(path: Path) -> str:
 
 
 def _print_report(report: Report, *, as_json: bool) -> None:
-    text = report.to_payload().decode("utf-8") + "\n" if as_json else describe_report(report)
+    text = escape_json(report.to_payload().decode("utf-8")) + "\n" if as_json else describe_report(report)
     sys.stdout.buffer.write(text.encode("utf-8"))
     sys.stdout.buffer.flush()
 
 
-def _keep(path: Path, verification: Verification) -> None:
+def escape_json(text: str) -> str:
+    """Return JSON of the same value in which nothing stands that a terminal would obey."""
+    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text)
+
+
+def _keep(path: Path, before: LastSeen | None, verification: Verification) -> None:
     """Remember the checkpoint of a bundle that passed or is only revoked; what failed teaches nothing."""
     found: LastSeen | None = verification.last_seen
     if found is not None:
-        write_last_seen(path, found)
+        replace_last_seen(path, before, found)
 
 
 def _complain(text: str) -> None:
-    line = " ".join(text.split())[:2_000]
+    line = escape_json(" ".join(text.split())[:2_000])
     print(f"hitproof-verify: {line}", file=sys.stderr)
 
 

@@ -58,6 +58,27 @@ def read_last_seen(path: Path) -> LastSeen | None:
     return parse_last_seen(data)
 
 
+def replace_last_seen(path: Path, before: LastSeen | None, seen: LastSeen) -> None:
+    """Write *seen* where the file still holds *before*, as it was read when this audit began.
+
+    Raises `VerificationError` where another audit wrote it in between: the two were not held against each other, and
+    the older of them could put the memory back. Raises `OSError`.
+    """
+    import fcntl
+
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        if read_last_seen(path) != before:
+            message = (
+                f"{path} was changed by another audit while this one ran, and is left as it is; run this one again"
+            )
+            raise VerificationError(message)
+        write_last_seen(path, seen)
+    finally:
+        os.close(folder)
+
+
 def write_last_seen(path: Path, seen: LastSeen) -> None:
     """Replace the file at *path* in one step, durably: a reader finds the old one or the new one; raises `OSError`."""
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

@@ -103,6 +103,8 @@ class SampleResult:
     @property
     def detects_one_percent(self) -> str:
         """The chance that one in a hundred bad receipts would have shown, as a decimal with four digits."""
+        if not self.checked:
+            return "0.0000"
         return "1.0000" if self.checked >= self.of else f"{1 - 0.99**self.checked:.4f}"
 
 

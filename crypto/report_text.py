@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -64,7 +64,7 @@ def format_time(at_ms: int) -> str:
 def _describe_check(check: Check) -> Iterator[str]:
     yield f"{_MARKS[check.status]}  {check.name.replace('_', ' '):12}  {_TITLES[check.name]}"
     if check.detail:
-        yield from _wrapped(check.detail, " " * 13)
+        yield from _wrapped([check.detail], " " * 13)
     for failure in check.failures[:FAILURES_SHOWN]:
         yield from _describe_failure(failure)
     if len(check.failures) > FAILURES_SHOWN:
@@ -72,13 +72,18 @@ def _describe_check(check: Check) -> Iterator[str]:
 
 
 def _describe_failure(failure: Failure) -> Iterator[str]:
-    yield from _wrapped(f"{failure.reason}: {failure.subject}: {failure.detail}", " " * 13 + "- ", " " * 15)
+    text = f"{failure.reason}: {failure.subject}: {failure.detail}"
+    # Only signed notes, which hold no other control character, are shown line by line; elsewhere a file chose the lines.
+    lines = text.rstrip("\n").split("\n") if failure.reason == "split_view" else [text]
+    yield from _wrapped(lines, " " * 13 + "- ", " " * 15)
 
 
 def _describe_end(report: Report) -> Iterator[str]:
     yield _VERDICTS[report.verdict]
     if report.verdict in ("failed", "unreadable"):
         return
+    if not report.counts.get("receipts"):
+        yield "  no receipt is in this file: it shows nothing about any answer"
     for grade, count in report.grades.items():
         yield f"  {count:,} {grade}: {_GRADES[grade]}"
     if report.sample is not None:
@@ -92,11 +97,11 @@ def _describe_end(report: Report) -> Iterator[str]:
     yield f"  file: SHA-256 {report.file_sha256}"
 
 
-def _wrapped(text: str, first: str, rest: str | None = None) -> list[str]:
-    """Wrap each line of *text* at `WIDTH` without breaking words, so that a signed note can be copied out of it."""
+def _wrapped(texts: Sequence[str], first: str, rest: str | None = None) -> list[str]:
+    """Wrap each of *texts* at `WIDTH` without breaking words, so that a signed note can be copied out of it."""
     indent = first if rest is None else rest
     lines = []
-    for number, line in enumerate(text.rstrip("\n").split("\n")):
+    for number, line in enumerate(texts):
         start = first if number == 0 else indent
         lines += textwrap.wrap(
             _printable(line),

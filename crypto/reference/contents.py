@@ -19,6 +19,7 @@ LEAVES_MAX = 2**20
 BATCH_MAX = 2**16
 OPENING_KINDS = ("output", "output_tokens", "prompt", "prompt_tokens", "text", "vector")
 LISTED_MAX = 4_096
+SIGNATURE_CHARACTERS_MAX = 2**21
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class Contents:
 
 def read_manifest(data: bytes) -> Manifest:
     """The signed manifest; raises NotInForm."""
-    signed = envelope.read_envelope(json_text.read(data))
+    signed = envelope.read_envelope(json_text.read(shape.short(data, envelope.ENVELOPE_BYTES_MAX)))
     if signed.payload_type != envelope.BUNDLE:
         raise NotInForm("not the payload type of a bundle")
     value = json_text.read(signed.payload)
@@ -192,7 +193,7 @@ def read_contents(members: dict[str, bytes]) -> Contents:
         contents.models = _documents(members["models.jsonl"], "model_version", "manifest")
         contents.policies = _documents(members["policies.jsonl"], "policy", "document")
         for signature in _by_digest(members["publishers.jsonl"], "model_version", "signature").values():
-            shape.unbase64(signature)
+            shape.unbase64(shape.text(signature, SIGNATURE_CHARACTERS_MAX))
         contents.openings = [_opening(line) for line in json_text.read_lines(members["openings.jsonl"])]
         shape.check_ascending([(opening.statement, opening.kind) for opening in contents.openings])
     return contents

@@ -12,6 +12,9 @@ IN_TOTO = "application/vnd.in-toto+json"
 TRUST = "application/vnd.hitproof.trust+json"
 BUNDLE = "application/vnd.hitproof.bundle+json"
 RECEIPT_BATCH = "application/vnd.hitproof.receipt-batch+json"
+#: Every payload, and the text of an envelope that stands alone.
+PAYLOAD_BYTES_MAX = 2**20
+ENVELOPE_BYTES_MAX = 2**21
 LOG = "application/vnd.hitproof.log+json"
 
 
@@ -47,7 +50,8 @@ def read_envelope(value: Json, count_max: int = 1, count_min: int = 1) -> Envelo
         signatures.append((key, signed))
     if len(signatures) < count_min:
         raise NotInForm("an envelope without a signature")
-    return Envelope(shape.text(found["payloadType"]), shape.unbase64(found["payload"]), tuple(signatures))
+    payload = shape.short(shape.unbase64(found["payload"]), PAYLOAD_BYTES_MAX)
+    return Envelope(shape.text(found["payloadType"]), payload, tuple(signatures))
 
 
 def is_signed(envelope: Envelope, public_key: bytes, place: int = 0) -> bool:

@@ -52,10 +52,7 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 def split(size: int) -> int:
     """The largest power of two below *size*, which is at least 2."""
-    power = 1
-    while power * 2 < size:
-        power *= 2
-    return power
+    return 1 << ((size - 1).bit_length() - 1)
 
 
 def multiproof_root(leaves: Sequence[tuple[int, bytes]], size: int, hashes: Sequence[bytes]) -> bytes:

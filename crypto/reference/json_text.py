@@ -18,7 +18,8 @@ LINE_VALUES_MAX = 2**20
 LINE_BYTES_MAX = 2**22
 LINES_MAX = 2**20
 
-_STRING = re.compile(r'"((?:[^"\\\x00-\x1f]|\\["\\bfnrt]|\\u00[01][0-9a-f])*)"')
+#: Possessive: nothing is tried twice, and a long string takes no memory for each of its characters.
+_STRING = re.compile(r'"((?:[^"\\\x00-\x1f]++|\\["\\bfnrt]|\\u00[01][0-9a-f])*+)"')
 _ESCAPE = re.compile(r'\\(u00[01][0-9a-f]|["\\bfnrt])')
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _WORDS: tuple[tuple[str, Json], ...] = (("null", None), ("true", True), ("false", False))

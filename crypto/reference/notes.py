@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from . import ed25519, shape
 from .errors import NotInForm, Refused
 from .hashing import HASH_BYTES, SIZE_MAX, sha256
+from .json_text import Json
 
 LOG_ALGORITHM = 1
 WITNESS_ALGORITHM = 4
@@ -36,9 +37,9 @@ class Checkpoint:
     signatures: tuple[tuple[str, bytes, bytes], ...]
 
 
-def read_key(value: object, algorithm: int) -> NoteKey:
+def read_key(value: Json, algorithm: int) -> NoteKey:
     """A verifier key `name+hash+base64(algorithm, key)`; raises NotInForm."""
-    parts = value.split("+", 2) if isinstance(value, str) else []
+    parts = shape.text(value).split("+", 2)
     if len(parts) != 3:
         raise NotInForm("not a verifier key")
     name, hashed = _name(parts[0]), shape.unhex(parts[1], 4)
@@ -116,6 +117,6 @@ def _signature(line: str) -> tuple[str, bytes, bytes]:
 
 
 def _name(name: str) -> str:
-    if not name or "+" in name or any(character.isspace() for character in name):
+    if not name or "+" in name or any(character.isspace() or character < " " for character in name):
         raise NotInForm("not the name of a key")
     return name

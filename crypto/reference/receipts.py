@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 
 from . import envelope, openings
@@ -30,12 +31,29 @@ class Audit:
     embeddings: dict[str, Embedding] = field(default_factory=dict)
     hits: set[str] = field(default_factory=set)
 
-    #: Policies by index: there are few among many bodies.
-    announced: list[tuple[int, Body]] = field(init=False)
+    #: What many receipts and hits ask for is worked out once, or a bundle could make this take for ever.
+    pseudonyms: frozenset[str] = field(init=False)
+    #: Policies by pseudonym, in the order of the log.
+    announced: dict[str, list[tuple[int, Body]]] = field(default_factory=dict)
+    #: The leaf that first announces a policy to this tenant.
+    first: dict[str, int] = field(default_factory=dict)
+    #: Where a policy stands among those announced to one pseudonym.
+    places: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    #: Versions of the bundle's manifests, and the digests of their runtimes; None where a manifest is out of form.
+    versions: dict[str, tuple[str, str] | None] = field(init=False)
 
     def __post_init__(self) -> None:
-        bodies = self.contents.bodies
-        self.announced = [(index, bodies[index]) for index in sorted(bodies) if bodies[index].kind == 5]
+        found = (self.pseudonym(epoch * EPOCH_MS) for epoch in self.manifest.scope.pseudonym_keys)
+        self.pseudonyms = frozenset(name for name in found if name is not None)
+        for index, body in sorted(self.contents.bodies.items()):
+            if body.kind == 5:
+                tenant, policy = str(body.value["tenant"]), str(body.value["policy"])
+                before = self.announced.setdefault(tenant, [])
+                self.places.setdefault((tenant, policy), []).append(len(before))
+                before.append((index, body))
+                if tenant in self.pseudonyms:
+                    self.first.setdefault(policy, index)
+        self.versions = {version: _version(manifest) for version, manifest in self.contents.models.items()}
 
     @property
     def status(self) -> StatusList:
@@ -50,15 +68,12 @@ class Audit:
         tenant = self.manifest.scope.tenant.encode("utf-8")
         return hmac_sha256(key, fields("hitproof/pseudonym/v1", tenant))[:16].hex()
 
-    @property
-    def pseudonyms(self) -> frozenset[str]:
-        """The tenant's pseudonyms in all epochs that the bundle opens."""
-        found = (self.pseudonym(epoch * EPOCH_MS) for epoch in self.manifest.scope.pseudonym_keys)
-        return frozenset(name for name in found if name is not None)
 
-    def policies(self, tenants: frozenset[str], below: int) -> list[Body]:
-        """The policies logged for these pseudonyms below an index, oldest first."""
-        return [body for index, body in self.announced if index < below and body.value["tenant"] in tenants]
+def _version(manifest: dict[str, Json]) -> tuple[str, str] | None:
+    try:
+        return model_version(manifest), digest_text(digest("hitproof/runtime/v1", write(manifest["runtime"])))
+    except NotInForm:
+        return None
 
 
 def check_signer(audit: Audit, signed: Envelope, index: int, at_ms: int, roles: tuple[str, ...]) -> TrustedKey:
@@ -93,7 +108,7 @@ def check_receipt(audit: Audit, index: int, used: frozenset[str]) -> None:
     if receipt.tenant != audit.pseudonym(receipt.issued_at_ms):
         raise Refused("tenant_mismatch", receipt.tenant)
     if receipt.policy is not None:
-        _check_policy(audit, receipt.policy, audit.policies(audit.pseudonyms, below=index))
+        _check_policy(audit, receipt.policy, audit.first.get(receipt.policy, index) < index)
     if receipt.statement in audit.receipts:
         raise Refused("receipt_replayed", receipt.statement)
     scope = audit.manifest.scope
@@ -108,33 +123,38 @@ def check_models(audit: Audit) -> None:
     """Raise Refused for a manifest of another version than its line says, or of no attested receipt."""
     attested = {receipt.model_version for _, receipt in audit.receipts.values() if receipt.grade == "attested"}
     for version in audit.contents.models:
-        _model_manifest(audit, version)
+        _runtime(audit, version)
         if version not in attested:
             raise Refused("manifest_mismatch", f"{version} is no attested receipt's")
 
 
-def _model_manifest(audit: Audit, version: str) -> dict[str, Json]:
-    manifest = audit.contents.models.get(version)
-    if manifest is None:
+def check_policies(audit: Audit) -> None:
+    """Raise Refused for a document that is not what its digest says, whoever refers to it."""
+    for policy, document in audit.contents.policies.items():
+        if digest_text(digest("hitproof/policy/v1", write(document))) != policy:
+            raise Refused("policy_mismatch", policy)
+
+
+def _runtime(audit: Audit, version: str) -> str:
+    """The digest of the runtime that the manifest of this version names."""
+    if version not in audit.versions:
         raise Refused("manifest_missing", version)
-    with named("manifest_mismatch"):
-        if model_version(manifest) != version:
-            raise NotInForm(version)
-    return manifest
+    found = audit.versions[version]
+    if found is None or found[0] != version:
+        raise Refused("manifest_mismatch", version)
+    return found[1]
 
 
 def _check_manifest(audit: Audit, receipt: Receipt) -> None:
-    manifest = _model_manifest(audit, receipt.model_version)
-    runtime = digest_text(digest("hitproof/runtime/v1", write(manifest.get("runtime"))))
+    runtime = _runtime(audit, receipt.model_version)
+    manifest = audit.contents.models[receipt.model_version]
     if receipt.runtime != runtime or receipt.openssf_digest != manifest.get("openssf_digest"):
         raise Refused("manifest_mismatch", "runtime or OpenSSF digest")
 
 
-def _check_policy(audit: Audit, policy: str, logged: list[Body]) -> None:
-    if policy not in [body.value["policy"] for body in logged] or policy not in audit.contents.policies:
+def _check_policy(audit: Audit, policy: str, is_announced: bool) -> None:
+    if not is_announced or policy not in audit.contents.policies:
         raise Refused("policy_unknown", policy)
-    if digest_text(digest("hitproof/policy/v1", write(audit.contents.policies[policy]))) != policy:
-        raise Refused("policy_mismatch", policy)
 
 
 def check_batch(audit: Audit, batch: int, place: int) -> None:
@@ -165,10 +185,13 @@ def check_hit(audit: Audit, batch: int, hit: Hit) -> None:
         raise Refused("tenant_mismatch", hit.tenant)
     if not audit.manifest.scope.covers(hit.at_ms):
         raise Refused("out_of_scope", hit.hit)
-    logged = audit.policies(frozenset({hit.tenant}), below=batch)
-    _check_policy(audit, hit.policy, logged)
-    latest = max(place for place, body in enumerate(logged) if body.value["policy"] == hit.policy)
-    if latest + 1 < len(logged) and logged[latest + 1].at_ms < hit.at_ms - POLICY_GRACE_MS:
+    logged = audit.announced.get(hit.tenant, [])
+    before = bisect_left(logged, batch, key=lambda found: found[0])
+    places = audit.places.get((hit.tenant, hit.policy), [])
+    earlier = bisect_left(places, before)
+    _check_policy(audit, hit.policy, earlier > 0)
+    successor = places[earlier - 1] + 1
+    if successor < before and logged[successor][1].at_ms < hit.at_ms - POLICY_GRACE_MS:
         raise Refused("policy_inactive", hit.policy)
     audit.hits.add(hit.hit)
 

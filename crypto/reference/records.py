@@ -22,6 +22,7 @@ BODIES: dict[int, tuple[str, tuple[str, ...]]] = {
     10: ("hitproof/erasure/v1", ("tenant",)),
 }
 LISTED_MAX = 4_096
+STATUS_BYTES_MAX = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ def read_hit(value: Json) -> Hit:
 
 def read_status(data: bytes) -> StatusList:
     """The status list in these bytes; raises NotInForm."""
-    value = json_text.read(data)
+    value = json_text.read(shape.short(data, STATUS_BYTES_MAX))
     json_text.check_normal(value)
     found = shape.closed(value, "schema", "at_ms", "keys", "models", "trust_version")
     shape.one_of(found["schema"], "hitproof/status-list/v1")

@@ -38,6 +38,13 @@ def text(value: Json, characters_max: int = TEXT_CHARACTERS_MAX) -> str:
     return value
 
 
+def short(data: bytes, bytes_max: int) -> bytes:
+    """Bytes that are no more than so many: reading JSON takes a hundred times its size."""
+    if len(data) > bytes_max:
+        raise NotInForm(f"more than {bytes_max} bytes")
+    return data
+
+
 def integer(value: Json, low: int = 0, high: int = INTEGER_MAX) -> int:
     """An integer of this range, both ends included."""
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:

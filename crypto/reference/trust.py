@@ -45,7 +45,7 @@ class Trust:
 def verify_trust(data: bytes, now_ms: int) -> Trust:
     """The trust file in these bytes; raises Refused for its form, its signatures and its time."""
     with named("trust_malformed"):
-        value = json_text.read(data)
+        value = json_text.read(shape.short(data, envelope.ENVELOPE_BYTES_MAX))
         json_text.check_normal(value)
         signed = envelope.read_envelope(value, KEYS_MAX, count_min=0)
         if signed.payload_type != envelope.TRUST:

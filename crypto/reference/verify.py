@@ -14,9 +14,10 @@ from .contents import Contents, Manifest
 from .envelope import IN_TOTO
 from .errors import NotInForm, Refused, named
 from .hashing import consistency_roots
+from .json_text import Json
 from .notes import Checkpoint
 from .receipts import Audit
-from .records import read_status
+from .records import StatusList, read_status
 from .statements import read_embedding
 from .trust import Trust, verify_trust
 
@@ -27,6 +28,7 @@ PASSED, FAILED, UNREADABLE, REVOKED = 0, 1, 2, 3
 UNREADABLE_REASONS = frozenset(
     {"archive_unreadable", "archive_not_canonical", "archive_member", "trust_malformed", "manifest_malformed"}
 )
+LAST_SEEN_BYTES_MAX = 2**21
 #: What is said of a fault of this verifier itself, which is a refusal.
 OWN_FAULT = "unexpected"
 
@@ -132,6 +134,7 @@ def _check_all(audit: Audit, findings: _Findings, seen: LastSeen | None, now_ms:
 def _check_receipts_and_hits(audit: Audit, findings: _Findings) -> None:
     held = audit.contents
     used = frozenset(hit.receipt for line in held.hits for hit in line.hits)
+    findings.collect(receipts.check_policies, audit)
     for index in held.receipts:
         findings.collect(receipts.check_receipt, audit, index, used)
     findings.collect(receipts.check_models, audit)
@@ -199,10 +202,26 @@ def _check_status(audit: Audit, now_ms: int) -> None:
     binding = [index for index, body in held.bodies.items() if body.kind in (3, 4)]
     if not binding or held.bodies[max(binding)].value["status_list"] != held.status.digest:
         raise Refused("status_unbound", held.status.digest)
+    for body in held.bodies.values():
+        if body.kind == 3 and body.value["event"] != "added" and not _is_listed(body.value, held.status):
+            raise Refused("status_unbound", f"the list does not say that {body.value['key_id']} ended")
+    newest = held.bodies[max(binding)]
+    if newest.kind == 4 and newest.value["model_version"] is not None:
+        listed = held.status.models.get(str(newest.value["model_version"]), "active")
+        if listed != newest.value["status"]:
+            raise Refused("status_unbound", f"the list says that {newest.value['model_version']} is {listed}")
     if held.status.at_ms > now_ms + 300_000:
         raise Refused("status_future", f"at {held.status.at_ms}")
     if held.status.keys.get(audit.manifest.signer, ("", 0))[0] == "compromised":
         raise Refused("signer_compromised", "the manifest's signer")
+
+
+def _is_listed(event: dict[str, Json], status: StatusList) -> bool:
+    """Whether the list says of a key that ended at least what the event says."""
+    listed, since_index = status.keys.get(str(event["key_id"]), ("", 0))
+    if not listed or (event["event"] == "compromised" and listed != "compromised"):
+        return False
+    return not isinstance(event["since_index"], int) or since_index <= event["since_index"]
 
 
 def _check_freshness(audit: Audit, witnessed_ms: dict[bytes, int], oldest_ms: int) -> None:
@@ -227,7 +246,7 @@ def _last_seen(data: bytes | None) -> LastSeen | None:
     if data is None:
         return None
     with named("malformed"):
-        value = json_text.read(data)
+        value = json_text.read(shape.short(data, LAST_SEEN_BYTES_MAX))
         found = shape.closed(value, "schema", "checkpoint", "trust_version")
         shape.one_of(found["schema"], "hitproof/last-seen/v1")
         note = shape.text(found["checkpoint"], notes.NOTE_BYTES_MAX)

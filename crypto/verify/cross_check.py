@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ..report import Check, CrossCheck, Failure, Report
+from .history import COMPARED_SUBJECT
 from .options import SecondVerdict
 
 ACCEPTING = frozenset({0, 3})
@@ -44,7 +45,15 @@ def compare_verdicts(
 
 def _code_without(report: Report, names: frozenset[str]) -> int:
     """Return the exit code of *report* as if the checks of *names* had not been made."""
-    return replace(report, checks=tuple(check for check in report.checks if check.name not in names)).exit_code
+    checks = (_without_compared(check) for check in report.checks if check.name not in names)
+    return replace(report, checks=tuple(checks)).exit_code
+
+
+def _without_compared(check: Check) -> Check:
+    """Return *check* without what checkpoints from elsewhere showed, which the second implementation does not get."""
+    kept = tuple(failure for failure in check.failures if not failure.subject.startswith(COMPARED_SUBJECT))
+    status = "passed" if check.failures and not kept else check.status
+    return replace(check, status=status, failures=kept)
 
 
 def _without_replay(grades: Mapping[str, int]) -> dict[str, int]:

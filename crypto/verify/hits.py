@@ -19,10 +19,10 @@ from .tenancy import Policies, Tenancy
 
 @dataclass(frozen=True, slots=True)
 class HitRules:
-    """What hits are held against; *receipts* by statement digest, the first where one stands twice."""
+    """What hits are held against; *receipts* with their leaf hashes, by digest, the first where one stands twice."""
 
     parts: BundleParts
-    receipts: Mapping[str, ReadReceipt]
+    receipts: Mapping[str, tuple[ReadReceipt, bytes]]
     batches: Mapping[int, HitBatch]
     tenancy: Tenancy
     policies: Policies
@@ -30,10 +30,10 @@ class HitRules:
 
 def make_hit_rules(parts: BundleParts, readings: Readings, tenancy: Tenancy, policies: Policies) -> HitRules:
     """Return what the hits of *parts* are held against."""
-    receipts: dict[str, ReadReceipt] = {}
+    receipts: dict[str, tuple[ReadReceipt, bytes]] = {}
     for receipt in readings.receipts:
-        if isinstance(receipt, ReadReceipt):
-            receipts.setdefault(receipt.digest, receipt)
+        if isinstance(receipt, ReadReceipt) and receipt.digest not in receipts:
+            receipts[receipt.digest] = receipt, leaf_hash(receipt.to_leaf().encode())
     batches = {line.index: line.body for line in parts.bodies if isinstance(line.body, HitBatch)}
     return HitRules(parts, receipts, batches, tenancy, policies)
 
@@ -64,7 +64,15 @@ def check_hits(notes: Notes, rules: HitRules) -> frozenset[str]:
         )
     else:
         notes.leave_uncovered("there are no hits in the bundle")
+    if hidden := _count_hidden(rules):
+        notes.detail += f"; {hidden:,} further hits of this tenant's batches are in the log and not in the bundle"
     return frozenset(accepted)
+
+
+def _count_hidden(rules: HitRules) -> int:
+    """Count the hits that the batches of this tenant state and the bundle does not show."""
+    stated = sum(batch.count for batch in rules.batches.values() if rules.tenancy.is_ours(batch.tenant))
+    return max(0, stated - rules.parts.counts.hits)
 
 
 def _verify_batch(line: HitLine, rules: HitRules) -> None:
@@ -89,7 +97,8 @@ def _verify_batch(line: HitLine, rules: HitRules) -> None:
 
 def _verify_hit(record: HitRecord, batch: int, rules: HitRules) -> None:
     """Check one hit against its receipt, its tenant, the scope and the policy in force."""
-    verify_hit_receipt(record, batch, rules.receipts.get(record.receipt))
+    receipt, leaf = rules.receipts.get(record.receipt, (None, b""))
+    verify_hit_receipt(record, batch, receipt, leaf)
     rules.tenancy.verify_at(record.tenant, record.at_ms)
     scope = rules.parts.scope
     if not scope.covers(record.at_ms):
@@ -102,21 +111,20 @@ def _verify_hit(record: HitRecord, batch: int, rules: HitRules) -> None:
     rules.policies.verify_in_force(record.policy, batch, record.tenant, record.at_ms)
 
 
-def verify_hit_receipt(record: HitRecord, batch: int, receipt: ReadReceipt | None) -> None:
-    """Check that *record* answered with *receipt*, whose leaf came before the batch's.
+def verify_hit_receipt(record: HitRecord, batch: int, receipt: ReadReceipt | None, leaf: bytes) -> None:
+    """Check that *record* answered with *receipt*, whose leaf, with the hash *leaf*, came before the batch's.
 
     Raises `VerificationError`: `hit_receipt`, `hit_order`.
     """
     if receipt is None or receipt.digest != record.receipt:
         message = "the receipt that the hit answered with is not here"
         raise VerificationError(message, reason="hit_receipt", expected=record.receipt)
-    found = leaf_hash(receipt.to_leaf().encode())
-    if found != record.receipt_leaf:
+    if leaf != record.receipt_leaf:
         raise VerificationError(
             "the hit refers to another leaf than its receipt's",
             reason="hit_receipt",
             expected=record.receipt_leaf.hex(),
-            actual=found.hex(),
+            actual=leaf.hex(),
         )
     if receipt.index >= batch:
         raise VerificationError(

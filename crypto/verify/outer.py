@@ -12,9 +12,10 @@ from ..bundle import (
     verify_counts,
     verify_members,
 )
-from ..bundle_manifest import parse_manifest
+from ..bundle_manifest import Scope, parse_manifest
 from ..dsse import verify_envelope
 from ..errors import VerificationError
+from ..report_text import format_time
 from ..status import parse_status_list
 from ..trust import Trust, TrustedKey, parse_trust, verify_trust
 from .findings import Notes
@@ -38,7 +39,10 @@ def check_trust(notes: Notes, trust_file: bytes, options: AuditOptions, stated_v
     }
     for where, version in seen.items():
         if version is not None and trust.version < version:
-            message = f"this trust file has been replaced: {where} knows a later version"
+            message = (
+                f"this trust file has been replaced: {where} knows a later version; if that is so, get it the way you got"
+                " this one, never from whoever gave you the bundle"
+            )
             raise VerificationError(
                 message, reason="trust_rollback", expected=f"version {version} or later", actual=trust.version
             )
@@ -77,9 +81,18 @@ def check_manifest(notes: Notes, members: Mapping[str, bytes], trust: Trust) -> 
     counts = parts.counts
     notes.detail = (
         f"{counts.receipts:,} receipts, {counts.hits:,} hits, {counts.openings:,} openings and {counts.evidence:,}"
-        f" pieces of evidence of tenant {manifest.scope.tenant}, put together by gateway key {manifest.signer[:16]}…"
+        f" pieces of evidence of tenant {manifest.scope.tenant[:128]!r}{_describe_limits(manifest.scope)},"
+        f" put together by gateway key {manifest.signer[:16]}…"
     )
     return Bundle(envelope, manifest, parts)
+
+
+def _describe_limits(scope: Scope) -> str:
+    """Say what the bundle leaves out by its own account, or nothing where it leaves out nothing."""
+    limits = [f" from {format_time(scope.since_ms)} on"] if scope.since_ms is not None else []
+    limits += [f" before {format_time(scope.until_ms)}"] if scope.until_ms is not None else []
+    limits += [f" of model {scope.model_version}"] if scope.model_version is not None else []
+    return "".join([" ONLY", *limits]) if limits else ""
 
 
 def _verify_signer_time(key: TrustedKey, made_at_ms: int) -> None:

@@ -10,15 +10,24 @@ import hashlib
 from dataclasses import dataclass
 
 from ..bodies import HitBatch, parse_body
+from ..canonical import INTEGER_MAX
 from ..checkpoint import Checkpoint, SignedCheckpoint, verify_checkpoint
 from ..errors import VerificationError
 from ..hit import parse_hit_record
 from ..leaf import LeafKind, body_leaf
 from ..merkle import leaf_hash, root_from_inclusion, verify_inclusion
 from ..report import LogState, Report
-from ..statement import parse_receipt, statement_digest
+from ..report_text import format_time
+from ..statement import parse_receipt, receipt_id, statement_digest
 from ..status import StatusList
-from ..tlog_proof import HitProofExtra, ReceiptProofExtra, TlogProof, parse_extra, parse_tlog_proof
+from ..tlog_proof import (
+    PROOF_BYTES_MAX,
+    HitProofExtra,
+    ReceiptProofExtra,
+    TlogProof,
+    parse_extra,
+    parse_tlog_proof,
+)
 from ..trust import Trust
 from .findings import Findings, Notes, Stopped
 from .history import check_rollback, check_witnesses
@@ -78,6 +87,8 @@ def verify_proof_file(data: bytes, trust_file: bytes, options: AuditOptions) -> 
 def _read(notes: Notes, data: bytes) -> _ProofFile:
     """Read form and extra; what is not a proof file at all is unreadable, as a broken archive is."""
     try:
+        if len(data) > PROOF_BYTES_MAX:
+            raise VerificationError(f"the proof file is longer than {PROOF_BYTES_MAX} bytes")
         proof = parse_tlog_proof(data.decode("utf-8"))
         if proof.extra is None:
             raise VerificationError("the proof file does not carry what it proves")
@@ -93,6 +104,10 @@ def _read(notes: Notes, data: bytes) -> _ProofFile:
 
 def _check_checkpoint(notes: Notes, file: _ProofFile, trust: Trust) -> SignedCheckpoint:
     signed = verify_checkpoint(file.proof.checkpoint, trust.log)
+    if signed.checkpoint.size > INTEGER_MAX:
+        # A bundle's manifest cannot state such a size either, nor can a report.
+        message = f"the checkpoint has more than {INTEGER_MAX} leaves"
+        raise VerificationError(message, reason="checkpoint_malformed", actual=signed.checkpoint.size)
     notes.detail = f"{signed.checkpoint.origin} signed {signed.checkpoint.size:,} leaves"
     return signed
 
@@ -122,8 +137,12 @@ def _check_inclusion(notes: Notes, file: _ProofFile, point: Checkpoint, trust: T
 
 def _check_receipt(notes: Notes, receipt: ReadReceipt, trust: Trust) -> ReadReceipt:
     verify_receipt_signer(receipt, make_standing(trust, StatusList(0, (), (), 1)))
-    notes.detail = "signature, signer, role, time and allowed model; not covered: whether key or model was revoked"
-    notes.detail += ", tenant, policy, manifest"
+    statement = receipt.statement
+    notes.detail = (
+        f"{receipt_id(receipt.digest)} of {format_time(statement.issued_at_ms)} by key {statement.signer[:16]}…, model"
+        f" {statement.model_version}, statement {receipt.digest}: signature, signer, role, time and allowed model; not"
+        " covered: whether key or model was revoked, tenant, policy, manifest"
+    )
     return receipt
 
 
@@ -136,7 +155,7 @@ def _check_hit(notes: Notes, file: _ProofFile, receipt: ReadReceipt) -> frozense
     with notes.about("the hit", "batch_invalid"):
         record, batch = parse_hit_record(extra.record), _read_batch(extra)
         _verify_in_batch(extra, batch, leaf_hash(record.to_payload()))
-        verify_hit_receipt(record, file.proof.index, receipt)
+        verify_hit_receipt(record, file.proof.index, receipt, leaf_hash(receipt.to_leaf().encode()))
         accepted = frozenset({record.hit})
         notes.detail = f"{record.hit} is in the batch of leaf {file.proof.index} and came after its receipt"
     return accepted

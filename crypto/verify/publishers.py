@@ -16,16 +16,23 @@ def check_publishers(notes: Notes, parts: BundleParts, trust: Trust) -> None:
     A signature over a version for which the trust file names nobody says nothing to this auditor: it is not covered.
     """
     manifests = {line.model_version: line.manifest for line in parts.models}
+    trusted: dict[str, list[Publisher]] = {}
+    for publisher in trust.publishers:
+        for version in publisher.models:
+            trusted.setdefault(version, []).append(publisher)
     covered = 0
     for line in parts.publishers:
-        publishers = [one for one in trust.publishers if line.model_version in one.models]
-        if not publishers:
+        publishers = trusted.get(line.model_version)
+        if publishers is None:
             continue
         covered += 1
         with notes.about(f"model {line.model_version}", "publisher_invalid"):
             _verify_line(line, manifests.get(line.model_version), publishers)
     if covered:
         notes.detail = f"{covered:,} models are signed by publishers of the trust file, file by file"
+        signed = {line.model_version for line in parts.publishers} & trusted.keys()
+        if unsigned := len(manifests.keys() - signed):
+            notes.detail += f"; not covered: {unsigned:,} models without such a signature"
     elif parts.publishers:
         notes.leave_uncovered("the trust file names no publisher for the model signatures in the bundle")
     else:

@@ -32,6 +32,8 @@ class ReceiptRules:
 def check_receipts(notes: Notes, readings: Readings, rules: ReceiptRules) -> tuple[ReadReceipt, ...]:
     """Return the receipts in which nothing is wrong, in the order of the log."""
     manifests = _check_manifests(notes, rules.parts.models)
+    # Worked out once: a manifest may be long, and receipts many.
+    runtimes = {version: runtime_digest(manifest) for version, manifest in manifests.items()}
     reused = {record.receipt for line in rules.parts.hits for record in line.records}
     accepted: list[ReadReceipt] = []
     seen: set[str] = set()
@@ -45,7 +47,7 @@ def check_receipts(notes: Notes, readings: Readings, rules: ReceiptRules) -> tup
             if receipt.digest in seen:
                 raise VerificationError("this receipt stands in the bundle twice", reason="receipt_replayed")
             verify_receipt_signer(receipt, rules.standing, signed)
-            _verify_model(receipt.statement, manifests)
+            _verify_model(receipt.statement, manifests, runtimes)
             _verify_belonging(receipt, rules, receipt.digest in reused)
         seen.add(receipt.digest)
         if notes.total == before:
@@ -82,7 +84,9 @@ def verify_receipt_signer(receipt: ReadReceipt, standing: Standing, signed: bool
         )
 
 
-def _verify_model(statement: ReceiptStatement, manifests: Mapping[str, JsonObject]) -> None:
+def _verify_model(
+    statement: ReceiptStatement, manifests: Mapping[str, JsonObject], runtimes: Mapping[str, str]
+) -> None:
     """Compare what an attested statement says of its model with the model's manifest."""
     if statement.grade != "attested":
         return
@@ -91,7 +95,7 @@ def _verify_model(statement: ReceiptStatement, manifests: Mapping[str, JsonObjec
         message = "the manifest of the attested model is not in the bundle"
         raise VerificationError(message, reason="manifest_missing", expected=statement.model_version)
     found = (statement.runtime, statement.openssf_digest)
-    stated = (runtime_digest(manifest), manifest["openssf_digest"])
+    stated = (runtimes[statement.model_version], manifest["openssf_digest"])
     if found != stated:
         raise VerificationError(
             "the statement names another runtime or model signature than the manifest does",

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..bundle import BundleParts
-from ..bundle_lines import JsonObject
-from ..errors import ReplayUnavailable, VerificationError
+from ..bundle_lines import JsonObject, ModelLine
+from ..errors import EncodingError, ReplayUnavailable, VerificationError
 from ..evidence import EvidenceVerifier
+from ..manifest import model_version
 from .findings import Notes
 from .openings import Opened
 from .options import ReplayRequest
@@ -38,7 +39,7 @@ def check_replay(
     if request is None:
         notes.leave_uncovered("no --model-dir was given; a signature does not show what was computed")
         return frozenset()
-    manifests = {line.model_version: line.manifest for line in parts.models}
+    manifests = {line.model_version: line.manifest for line in parts.models if _is_its_version(line)}
     present = {version for version, manifest in manifests.items() if _may_hold(request.folder, manifest)}
     if manifests and not present:
         detail = f"expected the files of one of {len(manifests)} models, found others, or other sizes"
@@ -54,6 +55,14 @@ def check_replay(
                 _replay(receipt, manifests[receipt.statement.model_version], opened, request, tally)
     _describe(notes, tally)
     return frozenset(tally.replayed)
+
+
+def _is_its_version(line: ModelLine) -> bool:
+    """Say whether a manifest is in form and the one it is said to be: only then do its names stay in the folder."""
+    try:
+        return model_version(line.manifest) == line.model_version  # type: ignore[arg-type]  # floats are refused
+    except EncodingError:
+        return False
 
 
 def _may_hold(folder: Path, manifest: JsonObject) -> bool:

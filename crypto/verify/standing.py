@@ -6,11 +6,12 @@ beats claimed time, so a key that is compromised since some leaf says nothing be
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..bodies import KeyEvent, ModelStatus, Role
 from ..bundle import Bundle
+from ..bundle_lines import BodyLine
 from ..checkpoint import FUTURE_MS_MAX, Cosignature
 from ..dsse import Envelope, verify_envelope
 from ..errors import VerificationError
@@ -99,11 +100,43 @@ def check_status(notes: Notes, bundle: Bundle, now_ms: int) -> StatusList:
     if any(key.key_id == bundle.manifest.signer and key.status == "compromised" for key in parts.status.keys):
         message = "the gateway's key that signed the bundle is listed as compromised: anybody may have made it"
         raise VerificationError(message, reason="signer_compromised", actual=bundle.manifest.signer)
+    _verify_agreement(binding, parts.status)
     keys, models = len(parts.status.keys), len(parts.status.models)
     notes.detail = (
         f"{keys} keys and {models} models are listed as not simply in force, by the log's leaf {newest.index}"
     )
     return parts.status
+
+
+def _verify_agreement(binding: Sequence[BodyLine], status: StatusList) -> None:
+    """Check that *status* leaves out nothing that the log itself says; raises `VerificationError` (`status_unbound`).
+
+    A key that ended stays so, whichever of its leaves is shown. A model's standing can change again, so there only the
+    newest leaf is held against the list.
+    """
+    listed = {key.key_id: key for key in status.keys}
+    for line in binding:
+        if isinstance(line.body, KeyEvent) and not _agrees(line.body, listed.get(line.body.key_id)):
+            raise _contradicted(line.index, f"the key {line.body.key_id} is {line.body.event}")
+    newest = binding[-1]
+    if isinstance(newest.body, ModelStatus) and newest.body.model_version is not None:
+        standings = {model.model_version: model.status for model in status.models}
+        if standings.get(newest.body.model_version, "active") != newest.body.status:
+            raise _contradicted(newest.index, f"the model {newest.body.model_version} is {newest.body.status}")
+
+
+def _agrees(event: KeyEvent, listed: KeyStatus | None) -> bool:
+    """Say whether a key's entry in the list is no milder than *event*."""
+    if event.event == "added":
+        return True
+    if listed is None or (event.event == "compromised" and listed.status != "compromised"):
+        return False
+    return event.since_index is None or listed.since_index <= event.since_index
+
+
+def _contradicted(index: int, said: str) -> VerificationError:
+    message = f"leaf {index} says that {said}, and the status list does not"
+    return VerificationError(message, reason="status_unbound")
 
 
 def check_freshness(
