@@ -14,7 +14,7 @@ from ..merkle import leaf_hash
 from ..multiproof import root_from_multiproof
 from .findings import Notes
 from .readings import Readings, ReadReceipt
-from .tenancy import Policies, Tenancy
+from .tenancy import GRACE_MS, Policies, Tenancy
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,11 @@ def check_hits(notes: Notes, rules: HitRules) -> frozenset[str]:
         notes.leave_uncovered("there are no hits in the bundle")
     if hidden := _count_hidden(rules):
         notes.detail += f"; {hidden:,} further hits of this tenant's batches are in the log and not in the bundle"
+    if late := _count_late(rules):
+        notes.detail += (
+            f"; {late:,} are dated more than {GRACE_MS // 1000} s before their batch, so that their policy was in force"
+            " is the operator's word"
+        )
     return frozenset(accepted)
 
 
@@ -73,6 +78,17 @@ def _count_hidden(rules: HitRules) -> int:
     """Count the hits that the batches of this tenant state and the bundle does not show."""
     stated = sum(batch.count for batch in rules.batches.values() if rules.tenancy.is_ours(batch.tenant))
     return max(0, stated - rules.parts.counts.hits)
+
+
+def _count_late(rules: HitRules) -> int:
+    """Count the hits dated so long before their batch that they may pass under a policy that was no longer in force."""
+    batches = rules.batches
+    return sum(
+        record.at_ms < batches[line.batch].at_ms - GRACE_MS
+        for line in rules.parts.hits
+        if line.batch in batches
+        for record in line.records
+    )
 
 
 def _verify_batch(line: HitLine, rules: HitRules) -> None:

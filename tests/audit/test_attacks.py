@@ -35,7 +35,7 @@ from crypto.report_text import describe_report
 from crypto.status import ModelStanding
 from crypto.trust import Publisher
 from crypto.verify import ReplayRequest
-from tests.audit.bundles import ORIGIN, POLICY, HonestBundle, Plan, World, make_bundle, make_world
+from tests.audit.bundles import DAY_MS, ORIGIN, POLICY, HonestBundle, Plan, World, make_bundle, make_world
 from tests.audit.checking import check_of, reasons, verify, verify_proof
 from tests.audit.tampering import PLAN, Attempt, attempt, edit, forged, honest, lines, reseal
 from tests.audit.verifiers import VERIFIERS
@@ -458,6 +458,20 @@ def test_a_batch_without_any_hit_shown_is_counted_too() -> None:
     found = verify(world.export())
     assert found.report.exit_code == 0
     assert "4 further hits" in check_of(found, "hits").detail
+
+
+def test_hits_dated_back_to_a_policy_that_was_replaced_are_called_the_operators_word() -> None:
+    """Times are the operator's word, so this passes; but whoever reads the report is told."""
+
+    def add(world: World, policy: str) -> None:
+        early_ms = world.now_ms
+        world.tick(20 * DAY_MS)
+        world.add_policy({**POLICY, "threshold_ten_thousandths": 9900}, version=2)
+        world.add_batch([world.make_hit(world.receipts[0], policy, at_ms=early_ms)])
+
+    bundle = forged(add)
+    assert "1 are dated more than 60 s before their batch" in check_of(verify(bundle), "hits").detail
+    assert "dated" not in check_of(verify(honest()), "hits").detail
 
 
 def test_a_bundle_without_receipts_is_said_to_show_nothing_about_any_answer() -> None:
