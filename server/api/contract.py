@@ -183,6 +183,7 @@ _TAGS: Final = (
     ("embeddings", "The vectors that reuse by meaning goes by."),
     ("cache", "Look at, put, remove and count what is stored for the caller's tenant."),
     ("admin", "Tenants, keys, policies, models and upstreams; every change is audited."),
+    ("proofs", "Proof files of receipts and hits, and bundles for auditors."),
     ("log", "The transparency log in C2SP tiles, open to anybody."),
     ("health", "For machines that watch the process."),
 )

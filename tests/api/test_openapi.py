@@ -23,6 +23,8 @@ from tests.api.in_process import GENEROUS, InProcess, in_process
 from tests.api.raw_http import Served, serve
 from tests.fakes import PEPPER, Options, SeededRandom
 
+#: Exports wait for a checkpoint, so there is a log that moves.
+LOGGED = {"drain_s": 2, "log_sequencer": True, "log_interval_s": 0.02}
 #: Seconds and examples of one run; with --campaign the longer ones.
 SHORT_S, SHORT_EXAMPLES = 10, 12
 LONG_S, LONG_EXAMPLES = 300, 300
@@ -47,7 +49,7 @@ def document(house: InProcess) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serve(tmp_path_factory.mktemp("schemathesis"), Options(quota=GENEROUS, settings={"drain_s": 2})) as found:
+    with serve(tmp_path_factory.mktemp("schemathesis"), Options(quota=GENEROUS, settings=LOGGED)) as found:
         yield found
 
 
