@@ -64,8 +64,9 @@ class Proving:
         )
         self.maker = ReceiptMaker(outside.signer, clock, random)
         self.checker = ReceiptChecker(database, kept_max=settings.receipt_cache_max)
-        self.exports = ExportJobs(database, self.log.storage, folder.exports, clock=clock, random=random)
-        self.proof_files = ProofFiles(database, self.log.storage)
+        quorum = settings.log_witness_quorum
+        self.exports = ExportJobs(database, self.log.storage, folder.exports, quorum=quorum, clock=clock, random=random)
+        self.proof_files = ProofFiles(database, self.log.storage, quorum=quorum)
 
     async def start(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """Read how far the log is; return what is to run beside requests."""

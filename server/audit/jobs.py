@@ -36,11 +36,12 @@ class ExportJobs:
     """
 
     def __init__(
-        self, database: Database, storage: LogStorage, folder: Path, *, clock: Clock, random: RandomSource
+        self, database: Database, storage: LogStorage, folder: Path, *, quorum: int, clock: Clock, random: RandomSource
     ) -> None:
         self._database = database
         self._storage = storage
         self._folder = folder
+        self._quorum = quorum
         self._clock = clock
         self._random = random
         self._running: dict[str, asyncio.Task[Any]] = {}
@@ -134,7 +135,7 @@ class ExportJobs:
             mark.unlink(missing_ok=True)
 
     def _export(self, tenant: TenantId, job: str, keys: ExportKeys, request: ExportRequest) -> Exported:
-        checkpoint = settle(self._database, tenant, clock=self._clock, random=self._random)
+        checkpoint = settle(self._database, tenant, clock=self._clock, random=self._random, quorum=self._quorum)
         exporter = Exporter(self._database, self._storage, tenant, keys, self._clock)
         return exporter.export(request, checkpoint, self._watcher(job))
 

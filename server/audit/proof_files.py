@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from crypto.canonical import JsonValue, parse_json
 from crypto.merkle import MemoryTree, NodeSource, inclusion_proof, leaf_hash
 from crypto.tlog_proof import HitProofExtra, ReceiptProofExtra, TlogProof, format_tlog_proof
+from server.audit.settling import newest_checkpoint
 from server.audit.tree import open_tree
 from server.log.storage import LogStorage
 from server.store.database import Database
@@ -35,17 +36,18 @@ class Proved:
 class ProofFiles:
     """Makes proof files of any tenant's receipts and hits."""
 
-    def __init__(self, database: Database, storage: LogStorage) -> None:
+    def __init__(self, database: Database, storage: LogStorage, *, quorum: int) -> None:
+        """Prefer checkpoints that *quorum* witnesses cosigned."""
         self._database = database
         self._storage = storage
+        self._quorum = quorum
 
     def prove_receipt(self, tenant: TenantId, receipt: str) -> Pending | Proved:
         """Return the proof of a receipt of *tenant*; raises `NotFound`."""
-        row, newest = self._database.read_now(
-            lambda c: (ReceiptRepository(c, tenant).get(receipt), LogRepository(c).latest_checkpoint())
-        )
+        row = self._database.read_now(lambda c: ReceiptRepository(c, tenant).get(receipt))
         if row is None or row.body is None:
             raise NotFound("there is no such receipt")
+        newest = self._newest(row.seq)
         if newest is None or row.leaf_index is None or row.leaf_index >= newest.size:
             return Pending(row)
         extra = ReceiptProofExtra(_object(row.body)).to_payload()
@@ -54,9 +56,7 @@ class ProofFiles:
 
     def prove_hit(self, tenant: TenantId, hit: str) -> Pending | Proved:
         """Return the proof of a hit of *tenant*, and of its receipt under the same checkpoint; raises `NotFound`."""
-        found, newest = self._database.read_now(
-            lambda c: (HitRepository(c, tenant).get(hit), LogRepository(c).latest_checkpoint())
-        )
+        found = self._database.read_now(lambda c: HitRepository(c, tenant).get(hit))
         if found is None:
             raise NotFound("there is no such hit; one of a moment ago is written down within a second")
         receipt, batch = self._database.read_now(
@@ -67,6 +67,7 @@ class ProofFiles:
         )
         if receipt is None or receipt.body is None:
             raise NotFound("the receipt of this hit is gone")
+        newest = self._newest(found.batch_seq or 0)
         if newest is None or batch is None or not _is_within(batch, newest) or receipt.leaf_index is None:
             return Pending(receipt)
         return Proved(self._hit_proof(tenant, found, batch, receipt, newest), receipt)
@@ -90,6 +91,9 @@ class ProofFiles:
         )
         path = tuple(inclusion_proof(batch_index, newest.size, tree))
         return format_tlog_proof(TlogProof(batch_index, path, newest.note, extra.to_payload()))
+
+    def _newest(self, seq: int) -> CheckpointRow | None:
+        return self._database.read_now(lambda c: newest_checkpoint(c, through_seq=seq, quorum=self._quorum))
 
     def _tree(self, checkpoint: CheckpointRow) -> NodeSource:
         return open_tree(self._database, self._storage, checkpoint)

@@ -61,11 +61,19 @@ def export_bundle(
         store.database.write_now(lambda c: append_audit(c, event, at_ms=store.clock.now_ms()))
         keys = export_keys(store, identifier)
         checkpoint = settle(
-            store.database, identifier, clock=store.clock, random=store.random, advance=advance_log(store)
+            store.database,
+            identifier,
+            clock=store.clock,
+            random=store.random,
+            quorum=store.settings.log_witness_quorum,
+            advance=advance_log(store),
         )
 
+        shown: list[tuple[int, int]] = []
+
         def progress(done: int, total: int) -> None:
-            if not as_json:
+            if not as_json and shown[-1:] != [(done, total)]:
+                shown.append((done, total))
                 say(f"read {done} of {total} rows")
 
         exporter = Exporter(store.database, open_log_storage(store), identifier, keys, store.clock)

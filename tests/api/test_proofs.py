@@ -12,7 +12,11 @@ from crypto.bundle import parse_bundle
 from crypto.ed25519 import SigningKey
 from crypto.trust import sign_trust
 from crypto.verify import AuditOptions, Verification, verify_bundle, verify_proof_file
+from server.audit.settling import settle
+from server.clock import SystemRandom
 from server.ports import JsonObject
+from server.store.log import LogRepository
+from server.store.log_records import CheckpointRow
 from server.trust_document import DAY_MS, TrustTerms, draft_trust
 from tenants.scopes import Scope
 from tests.api.in_process import GENEROUS, InProcess, assert_error, in_process
@@ -208,3 +212,30 @@ def test_a_checkpoint_that_was_seen_before_is_proved_continued(house: InProcess)
         last_seen=verify_bundle(first.content, trust_of(house), AuditOptions(house.gateway.clock.now_ms())).last_seen,
     )
     assert verify_bundle(later, trust_of(house), options).report.exit_code == 0
+
+
+def test_an_export_waits_for_the_witnesses_that_are_asked_for(house: InProcess) -> None:
+    asked(house)
+    database = house.gateway.gateway.database
+    clock, random = house.gateway.clock, SystemRandom()
+    tenant = house.gateway.tenants[0].id
+    witnessed: list[int] = []
+
+    def cosign() -> None:
+        """Be the witness of every checkpoint, once it has been seen."""
+        row = database.read_now(lambda connection: LogRepository(connection).latest_checkpoint())
+        if row is None or row.size in witnessed:
+            return
+        witnessed.append(row.size)
+        lease = database.read_now(lambda connection: LogRepository(connection).get_lease())
+        assert lease is not None
+        database.write_now(
+            lambda connection: LogRepository(connection).set_cosigned(lease.token, row.size, note=row.note, witnesses=1)
+        )
+
+    async def export() -> CheckpointRow:
+        return await asyncio.to_thread(settle, database, tenant, clock=clock, random=random, quorum=1, advance=cosign)
+
+    found = house.run(export())
+    assert found.witnesses == 1
+    assert found.size in witnessed
