@@ -152,8 +152,10 @@ def check_freshness(
         notes.leave_uncovered("no --max-age was asked for; what was revoked after the time below is not known here")
         return
     ages = {"the status list": status.at_ms}
-    if trust.witness_threshold:
-        ages["the newest cosignature"] = max((one.time_s * 1000 for one in witnesses), default=0)
+    if trust.witness_threshold and not witnesses:
+        notes.fail("stale", "the newest cosignature", "there is none, so nobody else says when this was seen")
+    elif trust.witness_threshold:
+        ages["the newest cosignature"] = max(one.time_s * 1000 for one in witnesses)
     for subject, at_ms in ages.items():
         if at_ms < now_ms - max_age_ms:
             notes.fail(
