@@ -72,7 +72,7 @@ class Proving:
         """Read how far the log is; return what is to run beside requests."""
         await self.log.start()
         await self.exports.recover()
-        return self.journal.run(), self._run_log()
+        return self.journal.run(), self._run_log(), self.exports.run(self._settings.sweep_interval_s)
 
     async def stop(self) -> None:
         """Write down the last hits and let the last checkpoint be over all that was written; call it last."""

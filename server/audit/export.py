@@ -31,6 +31,7 @@ from server.audit.pseudonyms import open_pseudonyms
 from server.audit.request import ExportError, ExportRequest, ExportUnavailable
 from server.audit.selection import Selection, Selector
 from server.audit.tree import open_tree
+from server.audit.weight import Weight
 from server.log.storage import LogStorage
 from server.ports import Clock
 from server.store.database import Database
@@ -96,8 +97,9 @@ class Exporter:
             done += rows
             progress(min(done, total), total)
 
-        selection = Selector(self._database, self._tenant, request, size=checkpoint.size).select(on_read)
-        parts = self._parts(request, checkpoint, selection, tree)
+        weight = Weight()
+        selection = Selector(self._database, self._tenant, request, weight, size=checkpoint.size).select(on_read)
+        parts = self._parts(request, checkpoint, selection, tree, weight)
         data = build_bundle(parts, self._keys.signer)
         progress(total, total)
         counts = parts.counts
@@ -107,14 +109,19 @@ class Exporter:
         return ReceiptRepository(connection, self._tenant).count() + HitRepository(connection, self._tenant).count()
 
     def _parts(
-        self, request: ExportRequest, checkpoint: CheckpointRow, selection: Selection, tree: NodeSource
+        self,
+        request: ExportRequest,
+        checkpoint: CheckpointRow,
+        selection: Selection,
+        tree: NodeSource,
+        weight: Weight,
     ) -> BundleParts:
         policies, policy_leaves = self._database.read_now(lambda c: self._load_policies(c, checkpoint.size))
-        status, status_leaf = self._database.read_now(lambda c: _load_status(c, checkpoint.size))
+        status, status_leaf = self._database.read_now(lambda c: _load_status(c, checkpoint))
         receipts = sorted(selection.receipts.values(), key=lambda row: row.leaf_index or 0)
         signed = [envelope_line(row) for row in selection.evidence if is_envelope(row)]
         leaves = _leaves_of(receipts, selection.evidence, policy_leaves, [status_leaf, *selection.batches.values()])
-        opener = Opener(self._database, self._tenant, self._keys.key_of_epoch)
+        opener = Opener(self._database, self._tenant, self._keys.key_of_epoch, weight)
         openings = [line for row in receipts for line in opener.open(row, request)]
         versions = self._attested_versions(receipts)
         return BundleParts(
@@ -190,11 +197,12 @@ def _bodies(selection: Selection, leaves: Sequence[StoredLeaf]) -> tuple[BodyLin
     return tuple(sorted(found, key=lambda line: line.index))
 
 
-def _load_status(connection: Connection, size: int) -> tuple[StatusList, StoredLeaf]:
-    row = StatusRepository(connection).latest()
+def _load_status(connection: Connection, checkpoint: CheckpointRow) -> tuple[StatusList, StoredLeaf]:
+    """Return the list in force at *checkpoint*: what was said behind it is another bundle's."""
+    row = StatusRepository(connection).latest(through_seq=checkpoint.through_seq)
     leaf = None if row is None else LogRepository(connection).get_leaf(row.seq)
-    if row is None or leaf is None or leaf.leaf_index is None or leaf.leaf_index >= size:
-        raise ExportUnavailable("the status list changed while it was read; ask once more")
+    if row is None or leaf is None or leaf.leaf_index is None or leaf.leaf_index >= checkpoint.size:
+        raise ExportUnavailable("no status list stands under this checkpoint; `hitproof log fsck` says what is wrong")
     return parse_status_list(row.document.encode()), leaf
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from crypto.bundle_lines import OpeningLine
+from crypto.bundle_lines import OpeningLine, encode_line, parse_line
 from crypto.canonical import JsonValue, parse_json
 from crypto.commitment import stated_json
-from crypto.errors import Error
+from crypto.errors import EncodingError, Error, VerificationError
 from server.audit.request import ExportRequest
+from server.audit.weight import Weight
 from server.reuse.payload import EntryPayload, unseal_payload
 from server.store.database import Database
 from server.store.entries import EntryRepository
@@ -26,24 +27,29 @@ KeyOfEpoch = Callable[[int], DataKey]
 class Opener:
     """Opens commitments of one tenant's receipts."""
 
-    def __init__(self, database: Database, tenant: TenantId, key_of_epoch: KeyOfEpoch) -> None:
+    def __init__(self, database: Database, tenant: TenantId, key_of_epoch: KeyOfEpoch, weight: Weight) -> None:
         self._database = database
         self._tenant = tenant
         self._key_of_epoch = key_of_epoch
+        self._weight = weight
 
     def open(self, receipt: StoredReceipt, request: ExportRequest) -> Iterator[OpeningLine]:
-        """Yield the openings of *receipt* that were asked for, by kind; none for an entry that is gone or replaced."""
+        """Yield the openings of *receipt* that were asked for, by kind; none for an entry that is gone or replaced.
+
+        A value that no line of a bundle can hold stays closed. Raises `ExportError` for more than a bundle takes.
+        """
         if receipt.entry_id is None or not request.opens(receipt.id):
             return
         payload = self._load(receipt.entry_id, receipt.id)
         if payload is None or payload.openings is None:
             return
-        values = _values(payload)
-        for kind in sorted(set(request.kinds) & values.keys()):
+        statement = "sha256:" + receipt.statement_digest.hex()
+        for kind in sorted(set(request.kinds) & _VALUES.keys()):
             salt = payload.openings.get(kind)
-            if isinstance(salt, str) and values[kind] is not None:
-                statement = "sha256:" + receipt.statement_digest.hex()
-                yield OpeningLine(statement, kind, bytes.fromhex(salt), values[kind])
+            line = _line(statement, kind, salt, payload) if isinstance(salt, str) else None
+            if line is not None:
+                self._weight.add(encode_line(line.to_json()))
+                yield line
 
     def _load(self, entry: EntryId, receipt: str) -> EntryPayload | None:
         row = self._database.read_now(lambda connection: EntryRepository(connection, self._tenant).get(entry))
@@ -56,19 +62,28 @@ class Opener:
             return None  # what does not open stays closed; the gateway's own reading quarantines it
 
 
-def _values(payload: EntryPayload) -> dict[str, JsonValue]:
-    provenance: dict[str, Any] = payload.provenance or {}
-    return {
-        "output": _stated(payload.response["choices"]),
-        "prompt": _stated(payload.messages),
-        "output_tokens": _ids(provenance.get("output_token_ids")),
-        "prompt_tokens": _ids(provenance.get("prompt_token_ids")),
-    }
+def _line(statement: str, kind: str, salt: str, payload: EntryPayload) -> OpeningLine | None:
+    """Return the line that opens *kind*; None where nothing was kept to open, or a reader would refuse the line."""
+    try:
+        value = _VALUES[kind](payload)
+        line = None if value is None else OpeningLine(statement, kind, bytes.fromhex(salt), value)
+        return None if line is None else OpeningLine.read(parse_line(encode_line(line.to_json()).removesuffix(b"\n")))
+    except (EncodingError, VerificationError):
+        return None
 
 
-def _ids(value: Any) -> JsonValue:
+def _ids(payload: EntryPayload, name: str) -> JsonValue:
+    value = (payload.provenance or {}).get(name)
     return None if value is None else list(value)
 
 
 def _stated(value: Any) -> JsonValue:
     return parse_json(stated_json(value), nodes_max=NODES_MAX)
+
+
+_VALUES: Final[dict[str, Callable[[EntryPayload], JsonValue]]] = {
+    "output": lambda payload: _stated(payload.response["choices"]),
+    "prompt": lambda payload: _stated(payload.messages),
+    "output_tokens": lambda payload: _ids(payload, "output_token_ids"),
+    "prompt_tokens": lambda payload: _ids(payload, "prompt_token_ids"),
+}

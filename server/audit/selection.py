@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from crypto.hit import HitRecord, parse_hit_record
 from server.audit.request import ExportError, ExportRequest
+from server.audit.weight import Weight
 from server.store.database import Database
 from server.store.log import LogRepository
 from server.store.log_records import StoredEvidence, StoredHit, StoredLeaf, StoredReceipt
@@ -42,10 +43,13 @@ class Selection:
 class Selector:
     """Reads one tenant's rows."""
 
-    def __init__(self, database: Database, tenant: TenantId, request: ExportRequest, *, size: int) -> None:
+    def __init__(
+        self, database: Database, tenant: TenantId, request: ExportRequest, weight: Weight, *, size: int
+    ) -> None:
         self._database = database
         self._tenant = tenant
         self._request = request
+        self._weight = weight
         self._size = size
 
     def select(self, on_read: Callable[[int], None]) -> Selection:
@@ -85,6 +89,8 @@ class Selector:
             if not page:
                 return
             total = _bounded(total + len(page))
+            for row in page:
+                self._weight.add(row.body, leaves=1)
             on_read(len(page))
             yield page
             after = (page[-1].issued_at_ms, page[-1].id)
@@ -102,6 +108,8 @@ class Selector:
             if not page:
                 return
             total = _bounded(total + len(page))
+            for row in page:
+                self._weight.add(row.record)
             on_read(len(page))
             yield page
             after = (page[-1].at_ms, page[-1].id)
@@ -110,6 +118,8 @@ class Selector:
         """Read the receipts that hits of *page* refer to and that were issued outside the scope's time."""
         missing = sorted({row.receipt_id for row in page} - receipts.keys())
         found = self._database.read_now(lambda c: ReceiptRepository(c, self._tenant).get_many(missing))
+        for row in found:
+            self._weight.add(row.body, leaves=1)
         receipts.update({row.id: row for row in found if self._is_logged(row)})
 
     def _batch(self, seq: int, batches: dict[int, StoredLeaf]) -> StoredLeaf | None:
@@ -118,6 +128,7 @@ class Selector:
             leaf = self._database.read_now(lambda connection: LogRepository(connection).get_leaf(seq))
             if leaf is None or leaf.leaf_index is None or leaf.leaf_index >= self._size or leaf.body is None:
                 return None
+            self._weight.add(leaf.body, leaves=1)
             batches[seq] = leaf
         return batches[seq]
 
@@ -125,9 +136,12 @@ class Selector:
         found: list[StoredEvidence] = []
         for start in range(0, len(receipts), PAGE):
             ids = receipts[start : start + PAGE]
-            found += self._database.read_now(
+            page = self._database.read_now(
                 lambda connection, ids=ids: EvidenceRepository(connection, self._tenant).list_of_receipts(ids)  # type: ignore[misc]
             )
+            for row in page:
+                self._weight.add(row.body, leaves=1)
+            found += page
         return [row for row in found if row.body is not None and self._is_within(row.leaf_index)]
 
     def _is_logged(self, row: StoredReceipt) -> bool:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import bindparam
+from sqlalchemy import Connection, bindparam, delete, select
 
 from server.store.errors import NotFound
 from server.store.log_records import AuditJob
-from server.store.scoped import TenantRepository, scoped_delete, scoped_insert, scoped_select, scoped_update
+from server.store.scoped import TenantRepository, scoped_insert, scoped_select, scoped_update
 from server.store.tables import audit_jobs
 
 LIST_MAX: Final = 500
@@ -46,9 +46,19 @@ class AuditJobRepository(TenantRepository):
         if self._run(statement.values(**values), {"job": job}).rowcount == 0:
             raise NotFound("there is no such export")
 
-    def delete_before(self, before_ms: int) -> list[str]:
-        """Forget jobs made before *before_ms*; return the files that they left."""
-        old = audit_jobs.c.created_at_ms < bindparam("before")
-        files = self._run(scoped_select(audit_jobs, audit_jobs.c.file).where(old), {"before": before_ms}).all()
-        self._run(scoped_delete(audit_jobs).where(old), {"before": before_ms})
-        return [row[0] for row in files if row[0] is not None]
+
+def has_old_jobs(connection: Connection, *, before_ms: int) -> bool:
+    """Say whether any tenant has a job made before *before_ms*."""
+    old = select(audit_jobs.c.id).where(audit_jobs.c.created_at_ms < before_ms).limit(1)
+    return connection.execute(old).first() is not None
+
+
+def forget_old_jobs(connection: Connection, *, before_ms: int) -> int:
+    """Forget every tenant's jobs made before *before_ms*; return how many those were."""
+    return connection.execute(delete(audit_jobs).where(audit_jobs.c.created_at_ms < before_ms)).rowcount
+
+
+def load_files(connection: Connection) -> set[str]:
+    """Return the names of the files that any tenant's jobs are known to have."""
+    rows = connection.execute(select(audit_jobs.c.file).where(audit_jobs.c.file.is_not(None)))
+    return {row[0] for row in rows}

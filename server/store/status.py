@@ -34,9 +34,12 @@ class StatusRepository:
         row = self._connection.execute(select(*_LIST).where(status_lists.c.digest == digest)).first()
         return None if row is None else StatusListRow(*row)
 
-    def latest(self) -> StatusListRow | None:
-        """Return the list that was logged last."""
-        row = self._connection.execute(select(*_LIST).order_by(status_lists.c.seq.desc()).limit(1)).first()
+    def latest(self, *, through_seq: int | None = None) -> StatusListRow | None:
+        """Return the list that was logged last, or last among the leaves to number *through_seq*."""
+        statement = select(*_LIST).order_by(status_lists.c.seq.desc()).limit(1)
+        if through_seq is not None:
+            statement = statement.where(status_lists.c.seq <= through_seq)
+        row = self._connection.execute(statement).first()
         return None if row is None else StatusListRow(*row)
 
 

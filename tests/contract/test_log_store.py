@@ -20,7 +20,7 @@ from server.log.sequencer import Sequencer, SequencerLimits
 from server.log.storage import DirectoryStorage
 from server.log.transactions import DirectTransactions
 from server.log.witnesses import Witnesses
-from server.store.audit_jobs import AuditJobRepository
+from server.store.audit_jobs import AuditJobRepository, forget_old_jobs, has_old_jobs, load_files
 from server.store.errors import Conflict, LeaseLost, NotFound, StoreError
 from server.store.log import LogRepository
 from server.store.log_records import (
@@ -420,6 +420,7 @@ def test_status_lists_are_found_by_digest_and_by_age(store: Store) -> None:
     assert store.run(lambda c: StatusRepository(c).get("sha256:1")) == rows[0]
     assert store.run(lambda c: StatusRepository(c).get("sha256:3")) is None
     assert store.run(lambda c: StatusRepository(c).latest()) == rows[1]
+    assert store.run(lambda c: StatusRepository(c).latest(through_seq=first)) == rows[0]
 
 
 def test_a_policy_is_announced_once_per_epoch(store: Store) -> None:
@@ -443,8 +444,11 @@ def test_an_export_is_followed_and_forgotten(store: Store) -> None:
     )
     with pytest.raises(NotFound):
         store.run(lambda c: AuditJobRepository(c, B).get("job_1"))
-    assert store.run(lambda c: AuditJobRepository(c, B).delete_before(NOW_MS + 1)) == []
-    assert store.run(lambda c: AuditJobRepository(c, A).delete_before(NOW_MS + 1)) == ["bundle"]
+    assert store.run(load_files) == {"bundle"}
+    assert not store.run(lambda c: has_old_jobs(c, before_ms=NOW_MS))
+    assert store.run(lambda c: has_old_jobs(c, before_ms=NOW_MS + 1))
+    assert store.run(lambda c: forget_old_jobs(c, before_ms=NOW_MS)) == 0
+    assert store.run(lambda c: forget_old_jobs(c, before_ms=NOW_MS + 1)) == 1
     assert store.run(lambda c: AuditJobRepository(c, A).list_all()) == []
 
 

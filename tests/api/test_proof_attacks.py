@@ -1,0 +1,180 @@
+"""Attacks on what leaves the house: exports that race, crash, outlive their tenant, or ask for more than there is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from crypto.bundle import parse_bundle
+from crypto.verify import AuditOptions, verify_bundle
+from server.audit.export import Exporter, ExportKeys
+from server.audit.jobs import KEPT_MS, ExportJobs
+from server.audit.request import ExportRequest
+from server.audit.settling import settle
+from server.datafolder import DataFolder
+from server.log.status import restate_status
+from tests.api.in_process import GENEROUS, InProcess, assert_error, in_process
+from tests.api.test_proofs import asked, audited, job, trust_of
+from tests.fakes import Options
+
+SETTINGS = {"log_sequencer": True, "log_interval_s": 0.05}
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[InProcess]:
+    with in_process(tmp_path, Options(quota=GENEROUS, settings=SETTINGS)) as running:
+        yield running
+
+
+def folder_of(house: InProcess) -> Path:
+    return DataFolder(house.gateway.settings.data).exports
+
+
+def keys_of(house: InProcess, tenant: int = 0) -> ExportKeys:
+    gateway = house.gateway.gateway
+    context = house.run(gateway.tenants.get(house.gateway.tenants[tenant].id))
+    return ExportKeys(context.pseudonym_key, context.open_with, gateway.state.gateway_signer)
+
+
+def test_an_export_stands_by_the_status_list_of_its_checkpoint_when_another_is_logged_meanwhile(
+    house: InProcess,
+) -> None:
+    asked(house)
+    asked(house)
+    gateway, tenant = house.gateway.gateway, house.gateway.tenants[0].id
+    clock, random = house.gateway.clock, gateway.state.random
+    database = gateway.database
+    house.run(gateway.state.hit_journal.flush())
+    checkpoint = house.run(asyncio.to_thread(settle, database, tenant, clock=clock, random=random))
+    clock.advance(1)
+    database.write_now(lambda c: restate_status(c, now_ms=clock.now_ms(), random=random))
+    exporter = Exporter(database, gateway.proving.log.storage, tenant, keys_of(house), clock)
+    data = exporter.export(ExportRequest(), checkpoint, lambda _done, _total: None).data
+    assert audited(house, data).report.exit_code == 0
+
+
+def test_a_gateway_starts_after_an_export_was_cut_short_whose_job_is_forgotten(tmp_path: Path) -> None:
+    with in_process(tmp_path, Options(quota=GENEROUS, settings=SETTINGS)) as first:
+        folder = folder_of(first)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "aud_00.running").write_text(first.gateway.tenants[0].id)
+        (folder / "aud_00.zip").write_bytes(b"half a bundle")
+        (folder / "aud_01.running").write_text("")
+    with in_process(tmp_path, Options(quota=GENEROUS, settings=SETTINGS)) as second:
+        assert second.call("GET", "/healthz", key="").status_code == 200
+        assert list(folder.iterdir()) == []
+
+
+def test_a_bundle_is_gone_after_a_day_though_its_tenant_never_exports_again(house: InProcess) -> None:
+    asked(house)
+    done = job(house, {"open": ["prompt"]})
+    path = f"/v1/audit/export/{done['id']}/bundle"
+    assert house.call("GET", path).status_code == 200
+    house.gateway.clock.advance(KEPT_MS / 1000 + 1)
+    assert assert_error(house.call("GET", path), 409)["code"] == "export_not_ready"
+    house.run(house.gateway.gateway.state.export_jobs.tidy())
+    assert list(folder_of(house).iterdir()) == []
+
+
+def test_a_bundle_that_is_finished_after_its_tenant_was_erased_is_removed(house: InProcess) -> None:
+    asked(house)
+    jobs, tenant = house.gateway.gateway.state.export_jobs, house.gateway.tenants[0].id
+    keys, made = keys_of(house), []
+
+    class Slow(ExportJobs):
+        def _export(self, *given: object) -> object:  # type: ignore[override]
+            exported = super()._export(*given)  # type: ignore[arg-type]
+            house.gateway.erase()
+            made.append(exported)
+            return exported
+
+    jobs.__class__ = Slow
+    house.run(jobs.start(tenant, keys, ExportRequest(kinds=("prompt",))))
+    house.run(jobs.stop())
+    assert made
+    assert list(folder_of(house).iterdir()) == []
+
+
+def test_files_of_exports_that_no_row_knows_are_removed_on_every_machine(house: InProcess) -> None:
+    asked(house)
+    done = job(house, {"open": ["prompt"]})
+    assert [path.name for path in folder_of(house).iterdir()] == [f"{done['id']}.zip"]
+    house.gateway.erase()  # as another process does, on another machine: it does not see this folder
+    house.run(house.gateway.gateway.state.export_jobs.tidy())
+    assert list(folder_of(house).iterdir()) == []
+
+
+def test_one_tenants_exports_leave_a_place_for_another(house: InProcess) -> None:
+    jobs = house.gateway.gateway.state.export_jobs
+    first, other = (house.gateway.tenants[number].id for number in (0, 1))
+    keys = keys_of(house), keys_of(house, 1)
+
+    async def play() -> list[str]:
+        outcomes = []
+        for tenant, used in ((first, keys[0]), (first, keys[0]), (other, keys[1])):
+            try:
+                await jobs.start(tenant, used, ExportRequest())
+            except Exception as error:
+                outcomes.append(type(error).__name__)
+            else:
+                outcomes.append("started")
+        await jobs.stop()
+        return outcomes
+
+    assert house.run(play()) == ["started", "ExportsBusy", "started"]
+
+
+@pytest.mark.parametrize("name", ["since_ms", "until_ms", "from_size"])
+@pytest.mark.parametrize("value", [2**53, 2**63, 10**30])
+def test_a_number_that_no_bundle_can_state_is_told_so(house: InProcess, name: str, value: int) -> None:
+    asked(house)
+    assert house.call("GET", f"/v1/audit/export?{name}={value}").status_code == 400
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/audit/export", "/v1/receipts/rcp_0", "/v1/hits/hit_0/proof", "/v1/audit/export/aud_0"]
+)
+def test_the_platform_reads_no_tenants_proofs(house: InProcess, path: str) -> None:
+    assert house.call("GET", path, key=house.gateway.platform_key).status_code == 403
+
+
+def test_an_answer_that_is_too_long_for_an_opening_stays_closed_and_stops_no_export(house: InProcess) -> None:
+    house.gateway.upstream.answer = lambda _request: "x" * (1 << 22)
+    asked(house)
+    house.gateway.upstream.answer = lambda _request: "short"
+    asked(house, "How high is the hill?")
+    done = job(house, {"open": ["output", "prompt"]})
+    assert done["state"] == "done", done
+    bundle = house.call("GET", f"/v1/audit/export/{done['id']}/bundle").content
+    assert audited(house, bundle).report.exit_code == 0
+    assert sorted(line.kind for line in parse_bundle(bundle).parts.openings) == ["output", "prompt", "prompt"]
+
+
+def test_a_bundle_that_no_verifier_takes_is_refused_before_it_is_made(
+    house: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        asked(house, f"How deep is lake number {number}?")
+    monkeypatch.setattr("server.audit.weight.BYTES_MAX", 4_000)
+    answer = house.call("GET", "/v1/audit/export")
+    assert assert_error(answer, 400)["code"] == "export_refused"
+    assert "shorter time" in answer.json()["error"]["message"]
+
+
+def test_two_exports_at_once_are_both_right(house: InProcess) -> None:
+    for tenant in (0, 1):
+        key = house.gateway.tenants[tenant].key
+        asked(house, key=key)
+        asked(house, key=key)
+
+    async def both() -> list[bytes]:
+        found = await asyncio.gather(*(house.gateway.call("GET", "/v1/audit/export", tenant=n) for n in (0, 1)))
+        assert [answer.status_code for answer in found] == [200, 200], [answer.text for answer in found]
+        return [answer.content for answer in found]
+
+    options = AuditOptions(now_ms=house.gateway.clock.now_ms())
+    for data in house.run(both()):
+        assert verify_bundle(data, trust_of(house), options).report.exit_code == 0
