@@ -118,6 +118,10 @@ class Exporter:
     ) -> BundleParts:
         policies, policy_leaves = self._database.read_now(lambda c: self._load_policies(c, checkpoint.size))
         status, status_leaf = self._database.read_now(lambda c: _load_status(c, checkpoint))
+        if any(key.key_id == self._keys.signer.key_id and key.status == "compromised" for key in status.keys):
+            raise ExportUnavailable(
+                "this gateway's key was compromised, and no verifier takes what it signs; make another"
+            )
         receipts = sorted(selection.receipts.values(), key=lambda row: row.leaf_index or 0)
         signed = [envelope_line(row) for row in selection.evidence if is_envelope(row)]
         leaves = _leaves_of(receipts, selection.evidence, policy_leaves, [status_leaf, *selection.batches.values()])

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from crypto.canonical import JsonValue, parse_json
 from crypto.merkle import MemoryTree, NodeSource, inclusion_proof, leaf_hash
 from crypto.tlog_proof import HitProofExtra, ReceiptProofExtra, TlogProof, format_tlog_proof
+from server.audit.request import ExportUnavailable
 from server.audit.settling import newest_checkpoint
-from server.audit.tree import open_tree
+from server.audit.tree import open_tiles, published_size
 from server.log.storage import LogStorage
 from server.store.database import Database
 from server.store.errors import NotFound
@@ -93,10 +94,18 @@ class ProofFiles:
         return format_tlog_proof(TlogProof(batch_index, path, newest.note, extra.to_payload()))
 
     def _newest(self, seq: int) -> CheckpointRow | None:
-        return self._database.read_now(lambda c: newest_checkpoint(c, through_seq=seq, quorum=self._quorum))
+        """Return the newest checkpoint that this machine has tiles for: no request has a whole tree made."""
+        found = self._database.read_now(lambda c: newest_checkpoint(c, through_seq=seq, quorum=self._quorum))
+        size = published_size(self._storage)
+        if found is None or found.size <= size:
+            return found
+        return self._database.read_now(lambda c: LogRepository(c).checkpoint_at(size))
 
     def _tree(self, checkpoint: CheckpointRow) -> NodeSource:
-        return open_tree(self._database, self._storage, checkpoint)
+        tiles = open_tiles(self._storage, checkpoint)
+        if tiles is None:
+            raise ExportUnavailable("this gateway's tiles are damaged; `hitproof log fsck` says where")
+        return tiles
 
 
 def _is_within(leaf: StoredLeaf, checkpoint: CheckpointRow) -> bool:

@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass
 
 import structlog
+from sqlalchemy import Connection
 
 from crypto.canonical import canonical_json
 from crypto.errors import Error
@@ -129,13 +130,16 @@ class ModelRegistry:
         if self._runners.get(name) == identity:
             return
         now_ms = self._clock.now_ms()
+
+        def note(connection: Connection) -> None:
+            models = tuple(identity.models)
+            note_signer(connection, identity.public_key, "runner", name, models, now_ms=now_ms, random=self._random)
+            for version, model in identity.models.items():
+                # An answer may have named the version before its manifest was listed: no bundle is whole without it.
+                PlatformRepository(connection).add_manifest(version, model.manifest)
+
         try:
-            await self._database.write(
-                lambda connection: note_signer(
-                    connection, identity.public_key, "runner", name, tuple(identity.models), now_ms=now_ms,
-                    random=self._random,
-                )
-            )  # fmt: skip
+            await self._database.write(note)
         except Conflict as error:
             self._runners.pop(name, None)
             log.error("signing_key_refused", upstream=name, error=str(error))
@@ -153,7 +157,10 @@ class ModelRegistry:
             version = declared_model_version(resolved.record.upstream, resolved.base_url, resolved.record.requested)
         current = self._models.get(resolved.record.alias)
         if current is not None and (current.model_version, current.reported) != (version, reported):
-            await self._activate(current, ModelVersionRecord(version, reported, "active", None, self._clock.now_ms()))
+            attested = None if resolved.runner is None else resolved.runner.models.get(version)
+            manifest = None if attested is None else attested.manifest
+            now_ms = self._clock.now_ms()
+            await self._activate(current, ModelVersionRecord(version, reported, "active", manifest, now_ms))
         return version, reported
 
     async def _activate_offered(self, model: ModelRecord, offered: UpstreamModel) -> None:

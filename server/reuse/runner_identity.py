@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from crypto.canonical import canonical_json
 from crypto.ed25519 import is_valid_public_key, key_id
 from crypto.errors import VerificationError
 from crypto.statement import ReceiptStatement, runtime_digest
@@ -13,8 +14,9 @@ from server.ports import JsonObject, UpstreamModel
 
 @dataclass(frozen=True, slots=True)
 class AttestedModel:
-    """What a receipt must say of a model whose manifest its signer listed."""
+    """What a receipt must say of a model whose *manifest*, in canonical JSON, its signer listed."""
 
+    manifest: str
     name: str
     runtime: str
     openssf_digest: str | None
@@ -57,7 +59,7 @@ def read_identity(offered: Sequence[UpstreamModel]) -> RunnerIdentity | None:
 
 
 def _attested(name: str, manifest: JsonObject) -> AttestedModel:
-    return AttestedModel(name, runtime_digest(manifest), manifest["openssf_digest"])
+    return AttestedModel(canonical_json(manifest).decode(), name, runtime_digest(manifest), manifest["openssf_digest"])
 
 
 def _bytes_of(text: str) -> bytes:

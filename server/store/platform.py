@@ -188,6 +188,14 @@ class PlatformRepository:
         )
         return changed.rowcount
 
+    def add_manifest(self, model_version: str, manifest: str) -> None:
+        """Keep the manifest of *model_version* with every reported form that was seen before the manifest was."""
+        self._connection.execute(
+            update(model_versions)
+            .where(model_versions.c.model_version == model_version, model_versions.c.manifest.is_(None))
+            .values(manifest=manifest)
+        )
+
     def set_version_publisher(self, model_version: str, publisher: str) -> None:
         """Keep a publisher's signature, a Sigstore bundle, with every reported form of *model_version*."""
         self._connection.execute(

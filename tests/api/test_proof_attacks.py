@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 
 from crypto.bundle import parse_bundle
-from crypto.verify import AuditOptions, verify_bundle
+from crypto.manifest import model_version
+from crypto.verify import AuditOptions, verify_bundle, verify_proof_file
 from server.audit.export import Exporter, ExportKeys
 from server.audit.jobs import KEPT_MS, ExportJobs
 from server.audit.request import ExportRequest
 from server.audit.settling import settle
 from server.datafolder import DataFolder
 from server.log.status import restate_status
+from server.log.storage import CHECKPOINT
+from server.standing import revoke_signer
+from server.store.log import LogRepository
+from server.store.log_records import CheckpointRow
+from server.store.tables import log_checkpoints
 from tests.api.in_process import GENEROUS, InProcess, assert_error, in_process
 from tests.api.test_proofs import asked, audited, job, trust_of
-from tests.fakes import Options
+from tests.fakes import FakeClock, Options
+from tests.signing_runner import MANIFEST, SigningRunner
 
 SETTINGS = {"log_sequencer": True, "log_interval_s": 0.05}
 
@@ -178,3 +188,94 @@ def test_two_exports_at_once_are_both_right(house: InProcess) -> None:
     options = AuditOptions(now_ms=house.gateway.clock.now_ms())
     for data in house.run(both()):
         assert verify_bundle(data, trust_of(house), options).report.exit_code == 0
+
+
+def runner_house(folder: Path, **settings: object) -> contextlib.AbstractContextManager[InProcess]:
+    clock = FakeClock()
+    options = Options(
+        quota=GENEROUS,
+        clock=clock,
+        upstream=SigningRunner(clock),
+        upstream_kind="runner",
+        settings=SETTINGS | {"embedding_statement_batch_max": 8, "embedding_statement_interval_s": 3600} | settings,
+    )
+    return in_process(folder, options)
+
+
+def test_a_version_that_an_answer_named_before_its_manifest_was_listed_is_exported_with_it(tmp_path: Path) -> None:
+    with runner_house(tmp_path) as house:
+        runner, gateway = house.gateway.upstream, house.gateway.gateway
+        assert isinstance(runner, SigningRunner)
+        assert asked(house)["receipt"]["grade"] == "attested"
+        runner.manifest = MANIFEST | {"resources": [{"name": "weights", "size_bytes": 0, "sha256": "33" * 32}]}
+        runner.version = model_version(runner.manifest)
+        asked(house, "How high is the hill?")  # of a version whose manifest is not known yet: not stored
+        house.run(gateway.models.ask_upstreams())
+        assert asked(house, "How high is the hill?")["receipt"]["grade"] == "attested"
+        assert asked(house, "How high is the hill?")["outcome"] == "hit"
+        verification = audited(house, house.call("GET", "/v1/audit/export").content)
+        assert verification.report.exit_code == 0, verification.report
+        assert len(verification.statements) == 2
+
+
+def test_a_compromised_gateway_key_signs_no_bundle(house: InProcess) -> None:
+    asked(house)
+    gateway = house.gateway.gateway
+    key = gateway.state.gateway_signer.key_id
+    now_ms, random = house.gateway.clock.now_ms(), gateway.state.random
+    gateway.database.write_now(
+        lambda c: revoke_signer(c, key, since_index=1, actor="test", now_ms=now_ms, random=random)
+    )
+    answer = house.call("GET", "/v1/audit/export")
+    assert assert_error(answer, 503)["code"] == "export_unavailable"
+    assert "compromised" in answer.json()["error"]["message"]
+
+
+def test_a_retired_gateway_key_still_signs_what_verifies(house: InProcess) -> None:
+    asked(house)
+    asked(house)
+    gateway = house.gateway.gateway
+    key = gateway.state.gateway_signer.key_id
+    now_ms, random = house.gateway.clock.now_ms(), gateway.state.random
+    gateway.database.write_now(
+        lambda c: revoke_signer(c, key, since_index=None, actor="test", now_ms=now_ms, random=random)
+    )
+    house.run(asyncio.sleep(0.5))  # a receipt that had no place in the log when its key ended has one now
+    assert asked(house)["outcome"] == "hit"
+    assert asked(house, "How high is the hill?")["receipt"] is None
+    verification = audited(house, house.call("GET", "/v1/audit/export").content)
+    assert verification.report.exit_code == 0, verification.report
+    assert len(verification.hits) == 2
+
+
+def test_a_proof_waits_for_this_machines_tiles_and_builds_no_tree_of_its_own(
+    house: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receipt = asked(house)["receipt"]["id"]
+    house.run(asyncio.sleep(0.5))
+    assert house.call("GET", f"/v1/receipts/{receipt}").status_code == 200
+    published = house.gateway.gateway.proving.log.storage.read(CHECKPOINT)
+
+    def build(*_given: object) -> None:
+        raise AssertionError("a whole tree was built to answer one request")
+
+    monkeypatch.setattr("server.audit.tree._build", build)
+    monkeypatch.setattr(type(house.gateway.gateway.proving.log), "step", stand_still)
+    database, storage = house.gateway.gateway.database, house.gateway.gateway.proving.log.storage
+    newest = database.read_now(lambda c: LogRepository(c).latest_checkpoint())
+    assert newest is not None and published is not None
+    ahead = replace(newest, size=newest.size + 1000, root=bytes(32))
+    database.write_now(
+        lambda c: c.execute(insert(log_checkpoints), {name: getattr(ahead, name) for name in CheckpointRow.__slots__})
+    )
+    assert storage.read(CHECKPOINT) == published
+    answer = house.call("GET", f"/v1/receipts/{receipt}")
+    assert answer.status_code == 200
+    options = AuditOptions(now_ms=house.gateway.clock.now_ms())
+    assert verify_proof_file(answer.content, trust_of(house), options).report.exit_code == 0
+    later = asked(house, "How high is the hill?")["receipt"]["id"]
+    assert house.call("GET", f"/v1/receipts/{later}").status_code == 202
+
+
+async def stand_still(_service: object) -> bool:
+    return False
