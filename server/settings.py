@@ -100,6 +100,13 @@ class Settings(BaseSettings):
         16, ge=0, le=1000, description="embedding statements asked of runners in one go; 0 asks for none"
     )
 
+    audit_retention_s: int = Field(
+        157_680_000,
+        ge=86_400,
+        le=3_153_600_000,
+        description="how long hits, and receipts of entries that are gone, are kept",
+    )
+
     # The log.
     log_origin: str = Field("", description="the log's name; default: hitproof.local/ and 16 digits of its key's id")
     log_sequencer: bool = Field(True, description="whether this process may write the log, if it holds the log's key")

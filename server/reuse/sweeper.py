@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy import Connection
 
 from server.ports import Clock
+from server.reuse.retention import Retention
 from server.store.database import Database
 from server.store.errors import StoreError
 from server.store.maintenance import sweep_expired, trim_feed
@@ -21,14 +22,18 @@ FEED_KEPT_MS: Final = 24 * 3_600_000
 JUMP_MAX_MS: Final = 3_600_000
 #: How long nothing is deleted after such a jump: time for somebody to put a wrong clock right.
 DISTRUST_S: Final = 3_600.0
+PROOFS_EVERY_S: Final = 3_600.0
 
 
 class Sweeper:
-    """Sweeps entries, lookups and old feed rows of all tenants."""
+    """Sweeps entries, lookups and old feed rows of all tenants, and once an hour old proofs."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, retention: Retention) -> None:
         self._database = database
         self._clock = clock
+        self._retention = retention
+        # Not at once: a machine that starts with a wrong clock has an hour to be put right.
+        self._proofs_swept_s = clock.monotonic_s()
         self._seen: tuple[int, float] | None = None
         self._distrusted_until_s = 0.0
 
@@ -59,6 +64,10 @@ class Sweeper:
             if entries < BATCH and lookups < BATCH:
                 break
         await self._database.write(lambda connection: _trim(connection, now_ms))
+        if self._clock.monotonic_s() - self._proofs_swept_s >= PROOFS_EVERY_S:
+            self._proofs_swept_s = self._clock.monotonic_s()
+            hits, receipts = await self._retention.sweep()
+            log.info("proofs_swept", hits=hits, receipts=receipts)
         return total
 
     def _trusts_clock(self, now_ms: int) -> bool:

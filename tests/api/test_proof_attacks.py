@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert
 
 from crypto.bundle import parse_bundle
 from crypto.manifest import model_version
@@ -19,11 +19,15 @@ from server.audit.jobs import KEPT_MS, ExportJobs
 from server.audit.request import ExportRequest
 from server.audit.settling import settle
 from server.datafolder import DataFolder
+from server.log.batching import log_batches, make_batches
+from server.log.fsck import check_log
 from server.log.status import restate_status
 from server.log.storage import CHECKPOINT
+from server.log.transactions import DirectTransactions
 from server.standing import revoke_signer
 from server.store.log import LogRepository
 from server.store.log_records import CheckpointRow
+from server.store.receipts import HitRepository
 from server.store.tables import log_checkpoints
 from tests.api.in_process import GENEROUS, InProcess, assert_error, in_process
 from tests.api.test_proofs import asked, audited, job, trust_of
@@ -279,3 +283,69 @@ def test_a_proof_waits_for_this_machines_tiles_and_builds_no_tree_of_its_own(
 
 async def stand_still(_service: object) -> bool:
     return False
+
+
+DAY_S = 86_400
+
+
+def test_proofs_are_kept_as_long_as_the_settings_say_and_what_is_left_still_verifies(tmp_path: Path) -> None:
+    with runner_house(tmp_path, audit_retention_s=30 * DAY_S) as house:
+        gateway, clock = house.gateway.gateway, house.gateway.clock
+        house.gateway.set_policy(threshold_ten_thousandths=9_000, ttl_s=60 * DAY_S, ttl_s_max=60 * DAY_S)
+        kept = asked(house, "Which question lives on?")["receipt"]["id"]
+        short = asked(house, "Which one is hit late?", hitproof={"ttl": 20 * DAY_S})["receipt"]["id"]
+        gone = asked(house, "Which one goes?", hitproof={"ttl": DAY_S})["receipt"]["id"]
+        old = [asked(house, "Which one goes?")["hit"], asked(house, "Which question lives on?")["hit"]]
+        house.run(gateway.embedding_statements.step())
+        house.run(gateway.state.hit_journal.flush())
+        house.run(asyncio.sleep(0.5))
+        clock.advance(19 * DAY_S)
+        late = asked(house, "Which one is hit late?")["hit"]
+        house.run(gateway.state.hit_journal.flush())
+        house.run(asyncio.sleep(0.5))
+        clock.advance(20 * DAY_S)
+        house.run(gateway.sweeper.sweep())
+        for name in (kept, short):
+            assert house.call("GET", f"/v1/receipts/{name}").status_code == 200
+        assert house.call("GET", f"/v1/receipts/{gone}").status_code == 404
+        assert [house.call("GET", f"/v1/hits/{hit}/proof").status_code for hit in (*old, late)] == [404, 404, 200]
+        assert asked(house, "Which question lives on?")["receipt"]["id"] == kept
+        verification = audited(house, house.call("GET", "/v1/audit/export").content)
+        assert verification.report.exit_code == 0, verification.report
+        assert (len(verification.statements), len(verification.hits)) == (2, 2)
+        assert house.run(asyncio.to_thread(faults_of, house)) == ()
+
+
+def test_hits_go_with_the_whole_of_their_batch_or_not_at_all(tmp_path: Path) -> None:
+    with runner_house(tmp_path, audit_retention_s=30 * DAY_S, log_sequencer=False) as house:
+        gateway, clock = house.gateway.gateway, house.gateway.clock
+        house.gateway.set_policy(threshold_ten_thousandths=9_000, ttl_s=60 * DAY_S, ttl_s_max=60 * DAY_S)
+        asked(house)
+        clock.advance(-(clock.now_ms() // 1000) % (30 * DAY_S))  # so that one pseudonym serves
+        hits = [asked(house)["hit"]]
+        clock.advance(10 * DAY_S)
+        hits.append(asked(house)["hit"])
+        house.run(gateway.state.hit_journal.flush())
+        rows = gateway.database.read_now(lambda c: LogRepository(c).load_unbatched(10))
+        made = make_batches(rows, at_ms=clock.now_ms(), random=gateway.state.random)
+        assert [len(batch.hits) for batch in made] == [2]
+        lease = gateway.database.write_now(
+            lambda c: LogRepository(c).take_lease("test", now_ms=clock.now_ms(), lasts_ms=1)
+        )
+        assert lease is not None
+        gateway.database.write_now(lambda c: log_batches(c, made, lease.token))
+
+        def count(connection: Connection) -> int:
+            return HitRepository(connection, house.gateway.tenants[0].id).count()
+
+        for days, left in ((25, 2), (10, 0)):
+            clock.advance(days * DAY_S)
+            house.run(gateway.sweeper.sweep())
+            assert gateway.database.read_now(count) == left
+
+
+def faults_of(house: InProcess) -> tuple[str, ...]:
+    """Return what a check of the whole log finds."""
+    gateway = house.gateway.gateway
+    found = check_log(DirectTransactions(gateway.database), gateway.proving.log.storage, gateway.proving.log.log_key)
+    return tuple(found.problems)

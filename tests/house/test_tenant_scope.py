@@ -28,6 +28,9 @@ RAW = {"text", "exec_driver_sql"}
 
 #: Where a tenant's table is read or written across tenants, or before the tenant is known, and why that is right.
 PLATFORM_LEVEL = {
+    ("audit_jobs", "has_old_jobs"): "exports of all tenants end with their day; nothing of them is returned",
+    ("audit_jobs", "forget_old_jobs"): "exports of all tenants end with their day",
+    ("audit_jobs", "load_files"): "names of files alone: those that no tenant's export has are removed",
     ("maintenance", "_FEED_AFTER"): "indexes of all tenants follow one feed",
     ("maintenance", "get_feed_head"): "the feed's position is nobody's",
     ("maintenance", "add_notice"): "written by platform code for the tenant it names",

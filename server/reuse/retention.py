@@ -1,0 +1,85 @@
+"""Forget proofs that were kept as long as the settings say, a bounded step at a time, tenant by tenant.
+
+Hits go batch by batch once all of a batch are old enough; receipts once no entry and no kept hit refers to them. The leaves
+stay, so the log verifies as before; what they stand for cannot be shown any more.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from sqlalchemy import Connection
+
+from server.ports import Clock
+from server.store.database import Database
+from server.store.platform import PlatformRepository
+from server.store.retention import ProofRetention, trim_status_lists
+from tenants.identifiers import TenantId
+
+#: Receipts in one transaction.
+RECEIPTS_PER_WRITE: Final = 200
+#: How long a status list that was followed by another is kept: longer than any export takes.
+LISTS_KEPT_MS: Final = 24 * 3_600_000
+START: Final = (-1, "")
+
+
+class Retention:
+    """Forgets hits and receipts of all tenants that are older than *kept_s*."""
+
+    def __init__(self, database: Database, clock: Clock, *, kept_s: int) -> None:
+        self._database = database
+        self._clock = clock
+        self._kept_ms = kept_s * 1000
+
+    async def sweep(self) -> tuple[int, int]:
+        """Forget all that is old enough; return how many hits and receipts those were. Raises `StoreError`."""
+        now_ms = self._clock.now_ms()
+        await self._database.write(lambda c: trim_status_lists(c, before_ms=now_ms - LISTS_KEPT_MS))
+        tenants = await self._database.read(lambda c: PlatformRepository(c).list_tenants())
+        hits = receipts = 0
+        for tenant in tenants:
+            hits += await self._forget_hits(tenant.id, now_ms - self._kept_ms)
+            receipts += await self._forget_receipts(tenant.id, now_ms - self._kept_ms)
+        return hits, receipts
+
+    async def _forget_hits(self, tenant: TenantId, before_ms: int) -> int:
+        gone = 0
+        while batches := await self._database.read(
+            lambda c: ProofRetention(c, tenant).list_old_batches(before_ms=before_ms)
+        ):
+            for batch in batches:
+                gone += await self._database.write(partial(_delete_batch, tenant=tenant, batch=batch))
+        return gone
+
+    async def _forget_receipts(self, tenant: TenantId, before_ms: int) -> int:
+        gone, after = 0, START
+        while page := await self._database.read(
+            partial(_list_receipts, tenant=tenant, before_ms=before_ms, after=after)
+        ):
+            ids = [name for _, name in page]
+            hit_on = await self._database.read(partial(_list_hit_on, tenant=tenant, ids=ids))
+            free = [name for name in ids if name not in hit_on]
+            if free:
+                gone += await self._database.write(partial(_delete_receipts, tenant=tenant, ids=free))
+            after = page[-1]
+        return gone
+
+
+def _delete_batch(connection: Connection, *, tenant: TenantId, batch: int) -> int:
+    return ProofRetention(connection, tenant).delete_batch(batch)
+
+
+def _list_receipts(
+    connection: Connection, *, tenant: TenantId, before_ms: int, after: tuple[int, str]
+) -> list[tuple[int, str]]:
+    repository = ProofRetention(connection, tenant)
+    return repository.list_old_receipts(before_ms=before_ms, after=after, limit=RECEIPTS_PER_WRITE)
+
+
+def _list_hit_on(connection: Connection, *, tenant: TenantId, ids: list[str]) -> set[str]:
+    return ProofRetention(connection, tenant).list_hit_on(ids)
+
+
+def _delete_receipts(connection: Connection, *, tenant: TenantId, ids: list[str]) -> int:
+    return ProofRetention(connection, tenant).delete_receipts(ids)
