@@ -16,7 +16,7 @@ from server.log.bodies import append_body
 from server.ports import RandomSource
 from server.store.database import Database
 from server.store.entries import EntryRepository, Selection
-from server.store.erasure import ProofErasure
+from server.store.erasure import ProofErasure, overwrite_freed_space
 from server.store.lookups import LookupRepository
 from server.store.maintenance import AuditEvent, add_notice, append_audit
 from server.store.platform import PlatformRepository
@@ -105,6 +105,7 @@ def _pseudonym_of(connection: Connection, tenant: TenantId, provider: KeyProvide
 def _destroy(
     connection: Connection, tenant: TenantId, name: str | None, *, now_ms: int, random: RandomSource
 ) -> list[str]:
+    overwrite_freed_space(connection)
     DataKeyRepository(connection, tenant).destroy_all()
     EntryRepository(connection, tenant).delete(Selection(everything=True), at_ms=now_ms)
     LookupRepository(connection, tenant).delete_all()

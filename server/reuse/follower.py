@@ -16,6 +16,7 @@ from server.index.partitions import Partitions
 from server.ports import Clock
 from server.reuse.tenant_directory import TenantDirectory
 from server.store.database import Database
+from server.store.erasure import empty_journal
 from server.store.errors import StoreError
 from server.store.maintenance import get_feed_head, load_feed
 from server.store.records import FeedRow
@@ -82,3 +83,5 @@ class Follower:
                 self._tenants.forget(row.tenant_id)
                 self._on_change(row.tenant_id)
         await self._partitions.apply(row for row in rows if row.operation != "refresh")
+        if any(row.operation == "drop" for row in rows) and not await self._database.read(empty_journal):
+            log.warning("journal_not_emptied")  # it is with the next checkpoint of the database itself

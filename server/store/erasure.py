@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sqlalchemy import Connection
+
 from server.store.receipts import TenantLeafRepository
 from server.store.scoped import TenantRepository, scoped_delete, scoped_select
 from server.store.tables import announced_policies, audit_jobs, evidence, hits, receipts
@@ -20,3 +22,19 @@ class ProofErasure(TenantRepository):
             self._run(scoped_delete(table))
         TenantLeafRepository(self._connection, self._tenant).erase()
         return files
+
+
+def overwrite_freed_space(connection: Connection) -> None:
+    """Have what is deleted from here on overwritten as well; for a connection that erases, before it does.
+
+    SQLite otherwise leaves deleted rows in free pages. PostgreSQL does so until it vacuums, and offers no other way.
+    """
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA secure_delete=ON")
+
+
+def empty_journal(connection: Connection) -> bool:
+    """Take over and empty SQLite's journal, in which erased pages stand as they were; False while somebody uses it."""
+    if connection.dialect.name != "sqlite":
+        return True
+    return int(connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]) == 0

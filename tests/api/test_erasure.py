@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from crypto.bodies import parse_body
 from crypto.leaf import LeafKind
@@ -155,3 +156,37 @@ def test_hits_in_the_journal_of_a_tenant_that_was_just_erased_are_not_written(tm
             assert (held(gateway, 0)["hits"], held(gateway, 1)["hits"]) == (0, 1)
 
     asyncio.run(play())
+
+
+def test_no_byte_that_an_erasure_took_out_is_left_in_the_database_or_its_journal(tmp_path: Path) -> None:
+    queries = {
+        "keys": "SELECT wrapped FROM data_keys WHERE tenant_id = :owner",
+        "answers": "SELECT payload FROM entries WHERE tenant_id = :owner",
+        "bodies": "SELECT body FROM log_leaves WHERE tenant_id = :owner AND body IS NOT NULL",
+        "records": "SELECT record FROM hits WHERE tenant_id = :owner",
+    }
+
+    async def play() -> None:
+        async with fake_gateway(tmp_path, world()) as gateway:
+            for number in range(20):
+                for _ in range(2):
+                    await gateway.ask(f"{QUESTION} {number}")
+                    await gateway.ask(f"{QUESTION} {number}", tenant=1)
+            await gateway.gateway.embedding_statements.step()
+            await gateway.settle()
+            owner = {"owner": gateway.tenants[0].id}
+            read = gateway.gateway.database.read_now
+            found = {name: read(partial(rows_of, query=query, **owner)) for name, query in queries.items()}
+            assert all(found.values())
+            gateway.erase()
+            await gateway.settle()
+            for file in tmp_path.glob("hitproof.db*"):
+                held = file.read_bytes()
+                left = {name: sum(value[-60:] in held for value in values) for name, values in found.items()}
+                assert left == dict.fromkeys(queries, 0), file.name
+
+    asyncio.run(play())
+
+
+def rows_of(connection: Connection, *, query: str, owner: str) -> list[bytes]:
+    return [bytes(row[0]) for row in connection.execute(text(query), {"owner": owner})]
