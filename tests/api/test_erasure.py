@@ -174,9 +174,8 @@ def test_no_byte_that_an_erasure_took_out_is_left_in_the_database_or_its_journal
                     await gateway.ask(f"{QUESTION} {number}", tenant=1)
             await gateway.gateway.embedding_statements.step()
             await gateway.settle()
-            owner = {"owner": gateway.tenants[0].id}
             read = gateway.gateway.database.read_now
-            found = {name: read(partial(rows_of, query=query, **owner)) for name, query in queries.items()}
+            found = {name: read(partial(rows_of, query=query, owner=gateway.tenants[0].id)) for name, query in queries.items()}
             assert all(found.values())
             gateway.erase()
             await gateway.settle()
