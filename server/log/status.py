@@ -12,7 +12,7 @@ from typing import Final, cast
 from sqlalchemy import Connection
 
 from crypto.bodies import KeyEvent, KeyEventName, ModelStatus, ModelStatusName, Role
-from crypto.status import KeyStanding, KeyStatus, ModelStanding, StatusList
+from crypto.status import ITEMS_MAX, KeyStanding, KeyStatus, ModelStanding, StatusList
 from server.log.bodies import append_body
 from server.ports import RandomSource
 from server.store.log_records import StatusListRow
@@ -23,6 +23,10 @@ from server.store.status import StatusRepository
 #: The version of the trust file that was made last on this platform; 0 before there is one.
 TRUST_VERSION_META: Final = "trust_version"
 NONCE_BYTES: Final = 32
+#: A reader takes a text of 10,000 values: the list's own, and those of its items.
+VALUES_MAX: Final = 10_000 - 16
+VALUES_PER_KEY: Final = 5
+VALUES_PER_MODEL: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,8 @@ def note_status(
     connection: Connection, change: KeyChange | ModelChange, *, now_ms: int, random: RandomSource
 ) -> StatusListRow:
     """Log *change*, which the caller has made in this transaction, with the list as it is now."""
-    listed = current_status(connection, now_ms=now_ms)
+    about = change.model_version if isinstance(change, ModelChange) else None
+    listed = current_status(connection, now_ms=now_ms, about=about)
     nonce = random.token_bytes(NONCE_BYTES)
     if isinstance(change, ModelChange):
         return _log(
@@ -64,8 +69,12 @@ def restate_status(connection: Connection, *, now_ms: int, random: RandomSource)
     return _log(connection, listed, ModelStatus(now_ms, None, nonce, None, listed.digest()))
 
 
-def current_status(connection: Connection, *, now_ms: int) -> StatusList:
-    """Return everything that is not simply in force now."""
+def current_status(connection: Connection, *, now_ms: int, about: str | None = None) -> StatusList:
+    """Return everything that is not simply in force now.
+
+    Of superseded versions, which no verdict turns on, the ones first seen longest ago are left out where a list would
+    become longer than a reader takes, but never the one that the list is *about*.
+    """
     keys = [
         KeyStatus(row.key_id, cast(Role, row.role), row.since_index or 0, cast(KeyStanding, row.status))
         for row in SignerRepository(connection).list_all()
@@ -73,19 +82,28 @@ def current_status(connection: Connection, *, now_ms: int) -> StatusList:
     ]
     platform = PlatformRepository(connection)
     trust_version = int(platform.get_meta(TRUST_VERSION_META) or 0)
-    return StatusList(now_ms, tuple(keys), _models(platform), trust_version)
+    models = _models(platform, about, min(ITEMS_MAX, (VALUES_MAX - VALUES_PER_KEY * len(keys)) // VALUES_PER_MODEL))
+    return StatusList(now_ms, tuple(keys), models, trust_version)
 
 
-def _models(platform: PlatformRepository) -> tuple[ModelStanding, ...]:
+def _models(platform: PlatformRepository, about: str | None, length_max: int) -> tuple[ModelStanding, ...]:
     """One upstream may report a version under several names: it is in force while one of them is."""
     found: dict[str, set[str]] = defaultdict(set)
+    seen_ms: dict[str, int] = {}
     for row in platform.list_model_versions():
         found[row.model_version].add(row.status)
-    return tuple(
-        ModelStanding(version, "revoked" if "revoked" in statuses else "superseded")
-        for version, statuses in sorted(found.items())
+        seen_ms[row.model_version] = max(row.first_seen_at_ms, seen_ms.get(row.model_version, 0))
+    ended = {
+        version: ModelStanding(version, "revoked" if "revoked" in statuses else "superseded")
+        for version, statuses in found.items()
         if "active" not in statuses
-    )
+    }
+
+    def matters(version: str) -> tuple[bool, bool, int, str]:
+        return version == about, ended[version].status == "revoked", seen_ms[version], version
+
+    kept = sorted(ended, key=matters, reverse=True)[: max(length_max, 0)]
+    return tuple(ended[version] for version in sorted(kept))
 
 
 def _log(connection: Connection, listed: StatusList, body: KeyEvent | ModelStatus) -> StatusListRow:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from crypto.bodies import KeyEvent, ModelStatus, parse_body
 from crypto.leaf import LeafKind
@@ -16,6 +18,7 @@ from server.store.log_records import StatusListRow
 from server.store.platform import PlatformRepository
 from server.store.records import ModelRecord, ModelVersionRecord, UpstreamRecord
 from server.store.signers import SignerRepository
+from server.store.tables import model_versions
 from tests.log_worlds import LogWorld
 
 VERSIONS = ["sha256:" + digit * 64 for digit in "123"]
@@ -111,3 +114,25 @@ def test_a_list_is_said_again_as_of_another_time(world: LogWorld) -> None:
 def test_the_list_says_which_trust_file_is_the_newest(world: LogWorld) -> None:
     world.database.write_now(lambda c: PlatformRepository(c).set_meta(TRUST_VERSION_META, "12"))
     assert world.database.read_now(lambda c: current_status(c, now_ms=5)).trust_version == 12
+
+
+def test_a_list_never_grows_beyond_what_a_reader_takes_and_keeps_what_verdicts_turn_on(world: LogWorld) -> None:
+    versions = [f"sha256:{number:064x}" for number in range(4_200)]
+    activate(world, versions[0], "", "active")
+
+    def work(connection: Any) -> None:
+        rows = [
+            {**asdict(ModelVersionRecord(name, "", "superseded", None, number))} for number, name in enumerate(versions)
+        ]
+        connection.execute(insert(model_versions), rows[1:])
+        PlatformRepository(connection).set_version_status(versions[1], "revoked")
+        PlatformRepository(connection).set_version_status(versions[2], "superseded")
+
+    world.database.write_now(work)
+    row = world.database.write_now(
+        lambda c: note_status(c, ModelChange(versions[2], "superseded"), now_ms=5, random=world.random)
+    )
+    listed = {one.model_version: one.status for one in parse_status_list(row.document.encode()).models}
+    assert listed[versions[1]] == "revoked"
+    assert listed[versions[2]] == "superseded" and listed[versions[-1]] == "superseded"
+    assert versions[3] not in listed
