@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from crypto.bundle_lines import OPENING_KINDS
 from crypto.errors import Error
 from crypto.manifest import is_model_version
 
 FROM_SIZES_MAX: Final = 64
 OPENED_MAX: Final = 100_000
+#: What is kept to be opened of a receipt.
+OPENING_KINDS: Final = ("output", "output_tokens", "prompt", "prompt_tokens")
 
 
 class ExportError(Error):

@@ -16,7 +16,7 @@ from crypto.manifest import model_version
 from crypto.verify import AuditOptions, verify_bundle, verify_proof_file
 from server.audit.export import Exporter, ExportKeys
 from server.audit.jobs import KEPT_MS, ExportJobs
-from server.audit.request import ExportRequest
+from server.audit.request import ExportError, ExportRequest
 from server.audit.settling import settle
 from server.datafolder import DataFolder
 from server.log.batching import log_batches, make_batches
@@ -24,7 +24,7 @@ from server.log.fsck import check_log
 from server.log.status import restate_status
 from server.log.storage import CHECKPOINT
 from server.log.transactions import DirectTransactions
-from server.standing import revoke_signer
+from server.standing import end_model_version, revoke_signer
 from server.store.log import LogRepository
 from server.store.log_records import CheckpointRow
 from server.store.receipts import HitRepository
@@ -32,7 +32,7 @@ from server.store.tables import log_checkpoints
 from tests.api.in_process import GENEROUS, InProcess, assert_error, in_process
 from tests.api.test_proofs import asked, audited, job, trust_of
 from tests.fakes import FakeClock, Options
-from tests.signing_runner import MANIFEST, SigningRunner
+from tests.signing_runner import MANIFEST, RUNNER_KEY, SigningRunner
 
 SETTINGS = {"log_sequencer": True, "log_interval_s": 0.05}
 
@@ -349,3 +349,50 @@ def faults_of(house: InProcess) -> tuple[str, ...]:
     gateway = house.gateway.gateway
     found = check_log(DirectTransactions(gateway.database), gateway.proving.log.storage, gateway.proving.log.log_key)
     return tuple(found.problems)
+
+
+@pytest.mark.parametrize("kind", ["text", "vector", "salt"])
+def test_what_no_export_can_open_is_told_so(kind: str) -> None:
+    with pytest.raises(ExportError, match="can be opened"):
+        ExportRequest(kinds=(kind,))
+
+
+def test_a_signing_key_that_ends_on_one_worker_ends_its_hits_on_another_at_once(tmp_path: Path) -> None:
+    with runner_house(tmp_path) as first, runner_house(tmp_path, log_sequencer=False) as second:
+        asked(first)
+        for house in (first, second):
+            assert asked(house)["outcome"] == "hit"
+        key, gateway = RUNNER_KEY.key_id, first.gateway.gateway
+        now_ms, random = first.gateway.clock.now_ms(), gateway.state.random
+        gateway.database.write_now(
+            lambda c: revoke_signer(c, key, since_index=0, actor="test", now_ms=now_ms, random=random)
+        )
+        for house in (second, first):
+            found = asked(house)
+            assert (found["outcome"], found["receipt"]) == ("miss", None)
+
+
+def test_a_model_version_that_is_revoked_on_one_worker_ends_its_hits_on_another_at_once(tmp_path: Path) -> None:
+    with runner_house(tmp_path) as first, runner_house(tmp_path, log_sequencer=False) as second:
+        asked(first)
+        assert asked(second)["outcome"] == "hit"
+        runner, gateway = first.gateway.upstream, first.gateway.gateway
+        assert isinstance(runner, SigningRunner)
+        version, now_ms, random = runner.version, first.gateway.clock.now_ms(), gateway.state.random
+        gateway.database.write_now(
+            lambda c: end_model_version(c, version, "revoked", actor="test", now_ms=now_ms, random=random)
+        )
+        for house in (second, first):
+            assert asked(house)["outcome"] == "miss"
+
+
+def test_a_second_worker_exports_and_proves_what_the_first_one_logs(tmp_path: Path) -> None:
+    with runner_house(tmp_path) as first, runner_house(tmp_path, log_sequencer=False) as second:
+        asked(first)
+        hit = asked(second)["hit"]
+        second.run(second.gateway.gateway.state.hit_journal.flush())
+        first.run(asyncio.sleep(0.5))
+        answer = second.call("GET", f"/v1/hits/{hit}/proof")
+        assert answer.status_code == 200
+        options = AuditOptions(now_ms=second.gateway.clock.now_ms())
+        assert verify_proof_file(answer.content, trust_of(second), options).report.exit_code == 0

@@ -33,6 +33,7 @@ from server.store.log_records import (
     StatusListRow,
 )
 from server.store.receipts import EvidenceRepository, HitRepository, ReceiptRepository, TenantLeafRepository
+from server.store.retention import ProofRetention
 from server.store.signers import SignerRepository
 from server.store.status import AnnouncementRepository, StatusRepository
 from tenants.identifiers import EntryId, TenantId
@@ -450,6 +451,34 @@ def test_an_export_is_followed_and_forgotten(store: Store) -> None:
     assert store.run(lambda c: forget_old_jobs(c, before_ms=NOW_MS)) == 0
     assert store.run(lambda c: forget_old_jobs(c, before_ms=NOW_MS + 1)) == 1
     assert store.run(lambda c: AuditJobRepository(c, A).list_all()) == []
+
+
+# What was kept long enough.
+
+
+def test_old_hits_go_batch_by_batch_and_receipts_once_nothing_refers_to_them(store: Store) -> None:
+    first, second, batch, other = append(store, 1, 2, 3, 4, tenant=A)
+    store.run(lambda c: [ReceiptRepository(c, A).add(receipt(*one)) for one in (("rcp_1", first), ("rcp_2", second))])
+    store.run(lambda c: HitRepository(c, A).add_many([hit("hit_a"), hit("hit_b", at_ms=NOW_MS + 5), hit("hit_c")]))
+    token = lead(store)
+    log(store, lambda repository: repository.put_into_batch(token, A, batch, ["hit_a", "hit_b"]))
+    log(store, lambda repository: repository.put_into_batch(token, A, other, ["hit_c"]))
+
+    def kept(work: Callable[[ProofRetention], Result], tenant: TenantId = A) -> Result:
+        return store.run(lambda c: work(ProofRetention(c, tenant)))
+
+    assert kept(lambda found: found.list_old_batches(before_ms=NOW_MS + 1)) == [other]
+    assert kept(lambda found: found.list_old_batches(before_ms=NOW_MS + 9), B) == []
+    assert kept(lambda found: found.delete_batch(other), B) == 0
+    assert kept(lambda found: found.delete_batch(other)) == 1
+    old = kept(lambda found: found.list_old_receipts(before_ms=NOW_MS + 1, after=(-1, ""), limit=9))
+    assert [name for _, name in old] == ["rcp_1", "rcp_2"]
+    assert kept(lambda found: found.list_old_receipts(before_ms=NOW_MS + 1, after=old[0], limit=9)) == old[1:]
+    assert kept(lambda found: found.list_hit_on(["rcp_1", "rcp_2"])) == {"rcp_1"}
+    assert kept(lambda found: found.delete_receipts(["rcp_2"]), B) == 0
+    assert kept(lambda found: found.delete_receipts(["rcp_2"])) == 1
+    leaves = [log(store, lambda found, seq=seq: found.get_leaf(seq)) for seq in (first, second, batch, other)]
+    assert [one is not None and one.body is not None for one in leaves] == [True, False, True, False]
 
 
 # The whole way.
