@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -71,6 +72,18 @@ def reapply_erasures(
         database.write_now(partial(_erase_again, tenant=tenant, provider=provider, now_ms=now_ms, random=random))
         log.warning("erased_again", tenant=tenant)
     return returned
+
+
+def copy_tombstones(erased: Sequence[TenantId], erasures: Erasures, *, now_ms: int) -> list[TenantId]:
+    """Note tenants that were erased elsewhere in *erasures* too; return which. Raises `DataFolderError`.
+
+    So whichever machine first opens a restored database knows of every erasure that it has lived to see.
+    """
+    known = {erasure.tenant for erasure in erasures.list_all()}
+    missing = [tenant for tenant in erased if tenant not in known]
+    for tenant in missing:
+        erasures.add(Erasure(tenant, now_ms))
+    return missing
 
 
 def remove_exports(folder: Path, names: list[str]) -> None:

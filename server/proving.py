@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 from crypto.note import VerifierKey
 from server.audit.jobs import ExportJobs
 from server.audit.proof_files import ProofFiles
-from server.datafolder import DataFolder
-from server.erasing import reapply_erasures
+from server.datafolder import DataFolder, DataFolderError
+from server.erasing import copy_tombstones, reapply_erasures
 from server.erasures import Erasures
 from server.log.build import build_log_service
 from server.log.high_water import HighWater
@@ -27,7 +27,11 @@ from server.reuse.receipts import ReceiptChecker
 from server.settings import Settings
 from server.standing import note_signer
 from server.store.database import Database
+from server.store.errors import StoreError
+from server.store.platform import PlatformRepository
 from server.telemetry import Telemetry
+
+log = structlog.get_logger()
 
 log = structlog.get_logger()
 
@@ -39,6 +43,8 @@ class Proving:
         """Make sure, before anything is signed or served, whose log it is and that no erased tenant came back."""
         folder, clock, random = DataFolder(settings.data), outside.clock, outside.random
         self._settings = settings
+        self._database = database
+        self._clock = clock
         log_key = database.write_now(lambda connection: _prepare(connection, settings, outside))
         self.erasures = Erasures(folder.erasures_file)
         reapply_erasures(database, self.erasures, provider=outside.key_provider, now_ms=clock.now_ms(), random=random)
@@ -72,7 +78,24 @@ class Proving:
         """Read how far the log is; return what is to run beside requests."""
         await self.log.start()
         await self.exports.recover()
-        return self.journal.run(), self._run_log(), self.exports.run(self._settings.sweep_interval_s)
+        await self.copy_tombstones()
+        every_s = self._settings.sweep_interval_s
+        return self.journal.run(), self._run_log(), self.exports.run(every_s), self._copy_tombstones(every_s)
+
+    async def copy_tombstones(self) -> None:
+        """Note beside this machine's own files which tenants were erased on others; raises `StoreError`."""
+        erased = await self._database.read(lambda connection: PlatformRepository(connection).list_erased())
+        copied = await asyncio.to_thread(copy_tombstones, erased, self.erasures, now_ms=self._clock.now_ms())
+        if copied:
+            log.info("erasures_copied", count=len(copied))
+
+    async def _copy_tombstones(self, interval_s: float) -> None:
+        while True:
+            await asyncio.sleep(interval_s)
+            try:
+                await self.copy_tombstones()
+            except (StoreError, DataFolderError) as error:
+                log.warning("erasures_not_copied", error=type(error).__name__)
 
     async def stop(self) -> None:
         """Write down the last hits and let the last checkpoint be over all that was written; call it last."""

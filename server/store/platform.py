@@ -69,6 +69,10 @@ class PlatformRepository:
         statement = select(*_columns(tenants, TenantRecord)).order_by(tenants.c.created_at_ms, tenants.c.id)
         return [TenantRecord(*row) for row in self._connection.execute(statement)]
 
+    def list_erased(self) -> list[TenantId]:
+        """Return the tenants that were erased."""
+        return [row[0] for row in self._connection.execute(select(tenants.c.id).where(tenants.c.status == "erased"))]
+
     def get_tenant(self, tenant: TenantId) -> TenantRecord:
         """Return one tenant; raises `NotFound`."""
         row = self._connection.execute(select(*_columns(tenants, TenantRecord)).where(tenants.c.id == tenant)).first()

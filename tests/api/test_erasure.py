@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from server.erasing import erase_tenant
 from server.reuse.pseudonyms import pseudonym_at
 from server.store.log import LogRepository
 from server.store.platform import PlatformRepository
+from tenants.key_providers import FileKeyProvider
 from tests.fakes import FakeClock, FakeGateway, Options, fake_gateway
 from tests.signing_runner import SigningRunner
 
@@ -175,7 +177,10 @@ def test_no_byte_that_an_erasure_took_out_is_left_in_the_database_or_its_journal
             await gateway.gateway.embedding_statements.step()
             await gateway.settle()
             read = gateway.gateway.database.read_now
-            found = {name: read(partial(rows_of, query=query, owner=gateway.tenants[0].id)) for name, query in queries.items()}
+            found = {
+                name: read(partial(rows_of, query=query, owner=gateway.tenants[0].id))
+                for name, query in queries.items()
+            }
             assert all(found.values())
             gateway.erase()
             await gateway.settle()
@@ -183,6 +188,36 @@ def test_no_byte_that_an_erasure_took_out_is_left_in_the_database_or_its_journal
                 held = file.read_bytes()
                 left = {name: sum(value[-60:] in held for value in values) for name, values in found.items()}
                 assert left == dict.fromkeys(queries, 0), file.name
+
+    asyncio.run(play())
+
+
+def test_an_erasure_on_one_machine_holds_on_another_that_opens_the_restored_database(tmp_path: Path) -> None:
+    options, copy = world(), tmp_path / "copy.db"
+
+    async def play() -> None:
+        async with fake_gateway(tmp_path / "first", options) as first:
+            url = first.settings.database
+            provider = FileKeyProvider(DataFolder(tmp_path / "first").key_file)
+            elsewhere = replace(
+                options,
+                provider=provider,
+                seed=5,
+                settings=options.settings | {"database_url": url, "sweep_interval_s": 3600},
+            )
+            async with fake_gateway(tmp_path / "second", elsewhere) as second:
+                await use(first)
+                first.gateway.database.read_now(lambda c: c.execute(text(f"VACUUM INTO '{copy}'")))
+                first.erase()
+                await second.gateway.proving.copy_tombstones()
+        shutil.copy(copy, tmp_path / "second" / "restored.db")
+        restored = {"database_url": f"sqlite:///{tmp_path / 'second' / 'restored.db'}"}
+        async with fake_gateway(
+            tmp_path / "second", replace(options, provider=provider, settings=options.settings | restored)
+        ) as third:
+            owner = first.tenants[0].id
+            found = third.gateway.database.read_now(lambda c: PlatformRepository(c).get_tenant(owner))
+            assert found.status == "erased"
 
     asyncio.run(play())
 
