@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,6 +47,8 @@ def export_bundle(
     from server.cli.auditing import advance_log, export_keys, open_log_storage, parse_time
     from server.store.maintenance import AuditEvent, append_audit
 
+    if file.exists():  # said before the work, and before the audit log says that something left
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(file))
     chosen = set(open_receipts or ())
     request = ExportRequest(
         since_ms=parse_time(since),

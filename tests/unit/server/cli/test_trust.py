@@ -16,8 +16,10 @@ from crypto.trust import parse_trust
 from crypto.verify import AuditOptions, verify_bundle
 from server.cli import app
 from server.cli.auditing import TimeUnreadable, parse_time
+from server.cli.context import opened, settings_from
 from server.cli.trust import TrustCommandError
 from server.store.errors import Conflict
+from server.store.maintenance import list_audit
 from tenants.errors import UnsealError
 
 
@@ -74,6 +76,15 @@ def test_a_bundle_passes_once_enough_people_signed_and_not_before(folder: Path, 
             run("trust", "sign", str(file), "--key", str(folder.parent / signer))
         verdicts.append(verify_bundle(bundle, file.read_bytes(), AuditOptions(now_ms=made_at_ms)).report.exit_code)
     assert verdicts == [1, 1, 0]
+
+
+def test_a_bundle_is_not_written_over_another_and_then_nothing_left(folder: Path) -> None:
+    export(folder)
+    with pytest.raises(FileExistsError):
+        export(folder)
+    with opened(settings_from(folder, None)) as store:
+        rows = store.database.read_now(lambda c: list_audit(c, tenant=None, after=0, limit=100))
+    assert [row.action for row in rows].count("audit.export") == 1
 
 
 def test_a_stranger_cannot_sign_and_one_person_counts_once(folder: Path, roots: dict[str, str]) -> None:
