@@ -13,6 +13,7 @@ from crypto.bundle_lines import BodyLine, CheckpointLine, HitLine
 from crypto.bundle_manifest import Scope
 from crypto.checkpoint import parse_checkpoint
 from crypto.ed25519 import Signer
+from crypto.errors import EncodingError
 from crypto.leaf import LeafKind, parse_leaf
 from crypto.merkle import NodeSource, consistency_proof
 from crypto.multiproof import make_multiproof
@@ -100,7 +101,11 @@ class Exporter:
         weight = Weight()
         selection = Selector(self._database, self._tenant, request, weight, size=checkpoint.size).select(on_read)
         parts = self._parts(request, checkpoint, selection, tree, weight)
-        data = build_bundle(parts, self._keys.signer)
+        try:
+            data = build_bundle(parts, self._keys.signer)
+        except EncodingError:
+            # Not the error's own text: it can quote what was to be opened.
+            raise ExportError("what is in scope makes no bundle that a verifier takes; export a shorter time") from None
         progress(total, total)
         counts = parts.counts
         return Exported(data, counts.receipts, counts.hits, counts.openings, counts.evidence, checkpoint.size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from crypto.canonical import INTEGER_MAX
 from crypto.errors import Error
 from crypto.manifest import is_model_version
 
@@ -52,6 +53,9 @@ class ExportRequest:
     from_sizes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        numbers = [self.since_ms or 0, self.until_ms or 0, *self.from_sizes]
+        if not 0 <= min(numbers) <= max(numbers) <= INTEGER_MAX:
+            raise ExportError("times and sizes are integers from 0 to 2^53 - 1")
         if self.since_ms is not None and self.until_ms is not None and self.since_ms >= self.until_ms:
             raise ExportError("the time to export ends before it begins")
         if self.model_version is not None and not is_model_version(self.model_version):

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Connection, insert
 
 from crypto.bundle import parse_bundle
+from crypto.errors import EncodingError
 from crypto.manifest import model_version
 from crypto.verify import AuditOptions, verify_bundle, verify_proof_file
 from server.audit.export import Exporter, ExportKeys
@@ -145,7 +146,8 @@ def test_one_tenants_exports_leave_a_place_for_another(house: InProcess) -> None
 @pytest.mark.parametrize("value", [2**53, 2**63, 10**30])
 def test_a_number_that_no_bundle_can_state_is_told_so(house: InProcess, name: str, value: int) -> None:
     asked(house)
-    assert house.call("GET", f"/v1/audit/export?{name}={value}").status_code == 400
+    answer = house.call("GET", f"/v1/audit/export?{name}={value}")
+    assert assert_error(answer, 400)["code"] == "export_refused"
 
 
 @pytest.mark.parametrize(
@@ -396,3 +398,52 @@ def test_a_second_worker_exports_and_proves_what_the_first_one_logs(tmp_path: Pa
         assert answer.status_code == 200
         options = AuditOptions(now_ms=second.gateway.clock.now_ms())
         assert verify_proof_file(answer.content, trust_of(second), options).report.exit_code == 0
+
+
+def test_a_log_with_an_erased_tenant_in_it_is_whole_and_the_others_exports_verify(tmp_path: Path) -> None:
+    with runner_house(tmp_path) as house:
+        for tenant in house.gateway.tenants:
+            asked(house, key=tenant.key)
+            asked(house, key=tenant.key)
+        house.run(house.gateway.gateway.embedding_statements.step())
+        house.run(house.gateway.gateway.state.hit_journal.flush())
+        house.run(asyncio.sleep(0.3))
+        house.gateway.erase()
+        house.run(house.gateway.settle())
+        house.run(asyncio.sleep(0.3))
+        other = house.gateway.tenants[1].key
+        assert house.call("GET", "/v1/audit/export").status_code == 401
+        verification = audited(house, house.call("GET", "/v1/audit/export", key=other).content)
+        assert verification.report.exit_code == 0, verification.report
+        assert (len(verification.statements), len(verification.hits)) == (1, 1)
+        assert house.run(asyncio.to_thread(faults_of, house)) == ()
+
+
+def test_a_refused_log_ends_an_export_with_a_reason_and_gives_its_place_back(
+    house: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked(house)
+    monkeypatch.setattr("server.audit.settling.WAIT_S", 0.3)
+    monkeypatch.setattr("server.audit.settling.settle.__kwdefaults__", {**settle.__kwdefaults__, "wait_s": 0.3})
+    monkeypatch.setattr(type(house.gateway.gateway.proving.log), "step", stand_still)
+    for _ in range(3):
+        answer = house.call("GET", "/v1/audit/export")
+        assert assert_error(answer, 503)["code"] == "export_unavailable"
+
+
+def test_nothing_that_an_export_logs_or_writes_down_quotes_what_was_asked(
+    house: InProcess, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "The password of the lighthouse is 4711."
+    asked(house, secret)
+
+    def fail(*_given: object) -> None:
+        raise EncodingError(f"the value {secret!r} has no canonical form")
+
+    monkeypatch.setattr("server.audit.export.build_bundle", fail)
+    done = job(house, {"open": ["prompt"]})
+    assert done["state"] == "failed"
+    shown = capsys.readouterr()
+    rows = house.call("GET", "/admin/v1/audit-log").text
+    for text in (str(done), shown.out, shown.err, rows, house.call("GET", "/v1/audit/export").text):
+        assert "4711" not in text
