@@ -135,9 +135,13 @@ class ExportJobs:
         return path
 
     async def stop(self) -> None:
-        """Wait for running exports: a thread cannot be ended, and what it makes is bounded."""
-        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        """Wait for running exports and end the threads: one cannot be ended before, and what it makes is bounded."""
+        await self.drain()
         await asyncio.to_thread(self._threads.shutdown)
+
+    async def drain(self) -> None:
+        """Wait for the exports that are running now."""
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
 
     async def _run(
         self, tenant: TenantId, job: AuditJob, keys: ExportKeys, request: ExportRequest, begun: asyncio.Event

@@ -82,7 +82,7 @@ def test_a_role_may_exactly_what_its_scopes_say(
         assert error.get("code", error.get("title")) in ("missing_scope", "missing scope")
     else:
         # Two exports run at once and no more; the next role's must find room.
-        house.run(house.gateway.gateway.proving.exports.stop())
+        house.run(house.gateway.gateway.proving.exports.drain())
         assert response.status_code in (200, 201, 202, 400, 404, 409), (response.status_code, response.text[:200])
 
 
