@@ -47,8 +47,7 @@ def export_bundle(
     from server.cli.auditing import advance_log, export_keys, open_log_storage, parse_time
     from server.store.maintenance import AuditEvent, append_audit
 
-    if file.exists():  # said before the work, and before the audit log says that something left
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(file))
+    _refuse_existing(file)
     chosen = set(open_receipts or ())
     request = ExportRequest(
         since_ms=parse_time(since),
@@ -71,7 +70,6 @@ def export_bundle(
             quorum=store.settings.log_witness_quorum,
             advance=advance_log(store),
         )
-
         shown: list[tuple[int, int]] = []
 
         def progress(done: int, total: int) -> None:
@@ -79,8 +77,9 @@ def export_bundle(
                 shown.append((done, total))
                 say(f"read {done} of {total} rows")
 
-        exporter = Exporter(store.database, open_log_storage(store), identifier, keys, store.clock)
-        exported = exporter.export(request, checkpoint, progress)
+        exported = Exporter(store.database, open_log_storage(store), identifier, keys, store.clock).export(
+            request, checkpoint, progress
+        )
         _write(file, exported.data)
         result: dict[str, Any] = {
             "tenant": tenant,
@@ -93,6 +92,12 @@ def export_bundle(
             "log_size": exported.size,
         }
         print_result(result, as_json=as_json)
+
+
+def _refuse_existing(file: Path) -> None:
+    """Said before the work, and before the audit log says that something left."""
+    if file.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(file))
 
 
 def _write(file: Path, data: bytes) -> None:
