@@ -9,8 +9,19 @@ from typing import Annotated, Any
 
 import typer
 
-from server.cli.context import ACTOR, ConfigOption, DataOption, JsonOption, opened, print_result, say, settings_from
+from server.cli.context import (
+    ACTOR,
+    ConfigOption,
+    DataOption,
+    JsonOption,
+    Opened,
+    opened,
+    print_result,
+    say,
+    settings_from,
+)
 from server.cli.naming import TenantArgument, find_tenant_id
+from tenants.identifiers import TenantId
 
 app = typer.Typer(help="What an auditor gets.", no_args_is_help=True)
 
@@ -45,7 +56,6 @@ def export_bundle(
     from server.audit.request import ExportRequest
     from server.audit.settling import settle
     from server.cli.auditing import advance_log, export_keys, open_log_storage, parse_time
-    from server.store.maintenance import AuditEvent, append_audit
 
     _refuse_existing(file)
     chosen = set(open_receipts or ())
@@ -59,8 +69,7 @@ def export_bundle(
     )
     with opened(settings_from(data, config)) as store:
         identifier = store.database.read_now(lambda c: find_tenant_id(c, tenant))
-        event = AuditEvent(ACTOR, identifier, "audit.export", identifier, request.to_json())
-        store.database.write_now(lambda c: append_audit(c, event, at_ms=store.clock.now_ms()))
+        _note(store, identifier, request.to_json())
         keys = export_keys(store, identifier)
         checkpoint = settle(
             store.database,
@@ -77,9 +86,8 @@ def export_bundle(
                 shown.append((done, total))
                 say(f"read {done} of {total} rows")
 
-        exported = Exporter(store.database, open_log_storage(store), identifier, keys, store.clock).export(
-            request, checkpoint, progress
-        )
+        exporter = Exporter(store.database, open_log_storage(store), identifier, keys, store.clock)
+        exported = exporter.export(request, checkpoint, progress)
         _write(file, exported.data)
         result: dict[str, Any] = {
             "tenant": tenant,
@@ -92,6 +100,13 @@ def export_bundle(
             "log_size": exported.size,
         }
         print_result(result, as_json=as_json)
+
+
+def _note(store: Opened, tenant: TenantId, scope: dict[str, Any]) -> None:
+    from server.store.maintenance import AuditEvent, append_audit
+
+    event = AuditEvent(ACTOR, tenant, "audit.export", tenant, scope)
+    store.database.write_now(lambda c: append_audit(c, event, at_ms=store.clock.now_ms()))
 
 
 def _refuse_existing(file: Path) -> None:
