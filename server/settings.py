@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     queue_wait_s: float = Field(2.0, ge=0, le=60, description="longest wait for a place before 503")
     auth_cache_s: float = Field(30.0, ge=0, le=30, description="how long a checked API key is believed without a read")
     auth_cache_max: int = Field(10_000, ge=1, description="checked API keys kept in memory")
-    tenant_cache_s: float = Field(5.0, ge=0, le=60, description="how long a tenant's policy and quota are kept")
+    tenant_cache_s: float = Field(5.0, ge=0, le=30, description="how long a tenant's policy and quota are kept")
     tenant_cache_max: int = Field(10_000, ge=1, description="tenants kept in memory")
 
     # Upstreams.
