@@ -27,7 +27,7 @@ from .bundle_lines import (
     encode_line,
     parse_line,
 )
-from .bundle_manifest import BundleManifest, Counts, Member, Scope, parse_manifest
+from .bundle_manifest import MEMBER_NAMES, BundleManifest, Counts, Member, Scope, parse_manifest
 from .canonical import JsonValue
 from .checkpoint import parse_checkpoint
 from .closed import refuse_unsorted
@@ -37,25 +37,8 @@ from .errors import EncodingError, VerificationError
 from .leaf import LEAF_BYTES
 from .status import StatusList, parse_status_list
 
-MEMBERS: Final = frozenset(
-    {
-        "bodies.jsonl",
-        "bundle.json",
-        "checkpoint",
-        "checkpoints.jsonl",
-        "evidence.jsonl",
-        "hits.jsonl",
-        "leaves",
-        "models.jsonl",
-        "multiproof",
-        "openings.jsonl",
-        "policies.jsonl",
-        "publishers.jsonl",
-        "receipts.jsonl",
-        "status.json",
-    }
-)
 MANIFEST_MEMBER: Final = "bundle.json"
+MEMBERS: Final = frozenset({MANIFEST_MEMBER, *MEMBER_NAMES})
 LEAVES_MAX: Final = 2**20
 INDEX_BYTES: Final = 8
 HASH_BYTES: Final = 32

@@ -16,6 +16,7 @@ from server.cli import (
     log,
     model_files,
     models,
+    policies,
     quickstart,
     runner,
     serve,
@@ -43,7 +44,7 @@ app.add_typer(models.upstreams, name="upstream")
 app.add_typer(models.models, name="model")
 models.models.command("files")(model_files.write_files)
 models.models.command("import-signature")(model_files.import_signature)
-app.add_typer(tenancy.policies, name="policy")
+app.add_typer(policies.app, name="policy")
 app.add_typer(cache.app, name="cache")
 app.add_typer(log.app, name="log")
 app.add_typer(audit.app, name="audit")
