@@ -33,8 +33,6 @@ from server.telemetry import Telemetry
 
 log = structlog.get_logger()
 
-log = structlog.get_logger()
-
 
 class Proving:
     """Makes the parts, and runs and ends those that do something by themselves."""
@@ -102,9 +100,7 @@ class Proving:
         await self.journal.flush()
         try:
             await self.log.stop()
-        except (
-            Exception
-        ) as error:  # an edge: what is not in the log yet, the next start puts there; the rest must close
+        except Exception as error:  # an edge: the rest must close, and what is not in the log the next start puts there
             log.error("log_not_ended", error=type(error).__name__, exc_info=error)
 
     async def _run_log(self) -> None:
