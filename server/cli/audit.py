@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +22,9 @@ from server.cli.context import (
 )
 from server.cli.naming import TenantArgument, find_tenant_id
 from tenants.identifiers import TenantId
+
+if TYPE_CHECKING:
+    from server.audit.export import Progress
 
 app = typer.Typer(help="What an auditor gets.", no_args_is_help=True)
 
@@ -79,15 +82,8 @@ def export_bundle(
             quorum=store.settings.log_witness_quorum,
             advance=advance_log(store),
         )
-        shown: list[tuple[int, int]] = []
-
-        def progress(done: int, total: int) -> None:
-            if not as_json and shown[-1:] != [(done, total)]:
-                shown.append((done, total))
-                say(f"read {done} of {total} rows")
-
         exporter = Exporter(store.database, open_log_storage(store), identifier, keys, store.clock)
-        exported = exporter.export(request, checkpoint, progress)
+        exported = exporter.export(request, checkpoint, _progress(as_json=as_json))
         _write(file, exported.data)
         result: dict[str, Any] = {
             "tenant": tenant,
@@ -100,6 +96,18 @@ def export_bundle(
             "log_size": exported.size,
         }
         print_result(result, as_json=as_json)
+
+
+def _progress(*, as_json: bool) -> Progress:
+    """Return what tells a person how far an export is; for programs it says nothing."""
+    shown: list[tuple[int, int]] = []
+
+    def tell(done: int, total: int) -> None:
+        if not as_json and shown[-1:] != [(done, total)]:
+            shown.append((done, total))
+            say(f"read {done} of {total} rows")
+
+    return tell
 
 
 def _note(store: Opened, tenant: TenantId, scope: dict[str, Any]) -> None:
