@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from crypto.errors import EncodingError, Error
-from server.audit.request import ExportError, ExportNotReady, ExportsBusy, ExportUnavailable
+from server.audit.request import ExportError, ExportNotReady, ExportRunning, ExportsBusy, ExportUnavailable
 from server.reuse.budget import BudgetSpent
 from server.reuse.eviction import OverQuota
 from server.reuse.flights import TooManyFlights
@@ -83,6 +83,7 @@ _TABLE: Final[tuple[tuple[type[Error], int, str, str], ...]] = (
     (KeyReferenceError, 400, "invalid_request_error", "invalid_key_reference"),
     (EncodingError, 400, "invalid_request_error", "invalid_json"),
     (ExportUnavailable, 503, "server_error", "export_unavailable"),
+    (ExportRunning, 429, "rate_limit_error", "concurrency_limit_exceeded"),
     (ExportsBusy, 503, "server_error", "busy"),
     (ExportNotReady, 409, "invalid_request_error", "export_not_ready"),
     (ExportError, 400, "invalid_request_error", "export_refused"),
@@ -113,7 +114,7 @@ def show(error: Error) -> Shown:
         return _show_rejected(error)
     for kind, status, type_, code in _TABLE:
         if isinstance(error, kind):
-            retry_after_s = getattr(error, "retry_after_s", None) or (RETRY_AFTER_S if status == 503 else None)
+            retry_after_s = getattr(error, "retry_after_s", None) or (RETRY_AFTER_S if status in (429, 503) else None)
             param = getattr(error, "field", None)
             return Shown(status, type_, code, str(error), param, None if retry_after_s is None else int(retry_after_s))
     return Shown(500, "server_error", "internal_error", "something went wrong here; the request id names it in the log")

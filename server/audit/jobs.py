@@ -14,7 +14,7 @@ import orjson
 import structlog
 
 from server.audit.export import Exported, Exporter, ExportKeys
-from server.audit.request import ExportError, ExportNotReady, ExportRequest, ExportsBusy
+from server.audit.request import ExportError, ExportNotReady, ExportRequest, ExportRunning, ExportsBusy
 from server.audit.settling import settle
 from server.log.storage import LogStorage
 from server.ports import Clock, RandomSource
@@ -90,7 +90,7 @@ class ExportJobs:
                 path.unlink(missing_ok=True)
 
     async def start(self, tenant: TenantId, keys: ExportKeys, request: ExportRequest) -> AuditJob:
-        """Begin an export of *tenant* and return its job; raises `ExportsBusy` while too many run."""
+        """Begin an export of *tenant* and return its job; raises `ExportRunning`, `ExportsBusy`."""
         name = "aud_" + self._random.token_bytes(16).hex()
         self._take_place(name, tenant)
         job = AuditJob(
@@ -110,7 +110,7 @@ class ExportJobs:
         return job
 
     async def make_now(self, tenant: TenantId, keys: ExportKeys, request: ExportRequest) -> Exported:
-        """Make an export of *tenant* while the caller waits; raises `ExportsBusy` while too many run, `ExportError`."""
+        """Make an export of *tenant* while the caller waits; raises `ExportError`."""
         name = "now_" + self._random.token_bytes(16).hex()
         self._take_place(name, tenant)
         task = asyncio.create_task(self._on_thread(lambda: self._export(tenant, name, keys, request)))
@@ -179,10 +179,10 @@ class ExportJobs:
         return exporter.export(request, checkpoint, self._watcher(job))
 
     def _take_place(self, name: str, tenant: TenantId) -> None:
+        if tenant in self._tenants.values():
+            raise ExportRunning("an export of this tenant is running already; wait for it to end")
         if len(self._tenants) >= RUNNING_MAX:
             raise ExportsBusy(f"{RUNNING_MAX} exports are running already; wait for one to end")
-        if tenant in self._tenants.values():
-            raise ExportsBusy("an export of this tenant is running already; wait for it to end")
         self._tenants[name], self._progress[name] = tenant, (0, 0)
 
     def _keep(self, name: str, task: asyncio.Task[Any]) -> None:

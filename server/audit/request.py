@@ -21,7 +21,8 @@ class ExportError(Error):
     ExportError
     ├── ExportUnavailable      not now: the log does not move, or is damaged
     ├── ExportNotReady         a job has no file, here or yet
-    └── ExportsBusy            too many are running
+    ├── ExportRunning          one of this tenant is running
+    └── ExportsBusy            as many as may are running, of whatever tenants
     """
 
 
@@ -31,6 +32,10 @@ class ExportUnavailable(ExportError):
 
 class ExportNotReady(ExportError):
     """A job has no file to give."""
+
+
+class ExportRunning(ExportError):
+    """An export of this tenant is running; another begins when it has ended."""
 
 
 class ExportsBusy(ExportError):

@@ -139,7 +139,7 @@ def test_one_tenants_exports_leave_a_place_for_another(house: InProcess) -> None
         await jobs.stop()
         return outcomes
 
-    assert house.run(play()) == ["started", "ExportsBusy", "started"]
+    assert house.run(play()) == ["started", "ExportRunning", "started"]
 
 
 @pytest.mark.parametrize("name", ["since_ms", "until_ms", "from_size"])
