@@ -17,7 +17,7 @@ from server.store.records import ModelVersionRecord
 
 def envelope_line(row: StoredReceipt | StoredEvidence) -> EnvelopeLine:
     """Return the line of a receipt, or of evidence that came in an envelope."""
-    return EnvelopeLine(_index(row.leaf_index), _object(row.body))
+    return EnvelopeLine(_index(row.leaf_index), stored_object(row.body))
 
 
 def body_line(row: StoredLeaf | StoredEvidence, kind: LeafKind) -> BodyLine:
@@ -27,7 +27,7 @@ def body_line(row: StoredLeaf | StoredEvidence, kind: LeafKind) -> BodyLine:
 
 def is_envelope(row: StoredEvidence) -> bool:
     """Say whether a piece of evidence was signed, or is a body of the log's own."""
-    return "payloadType" in _object(row.body)
+    return "payloadType" in stored_object(row.body)
 
 
 def hit_line(batch: StoredLeaf, whole: Iterable[StoredHit], chosen: Iterable[SelectedHit]) -> HitLine:
@@ -42,12 +42,14 @@ def hit_line(batch: StoredLeaf, whole: Iterable[StoredHit], chosen: Iterable[Sel
 
 def policy_line(policy: AnnouncedPolicy) -> PolicyLine:
     """Return the line of a policy's document."""
-    return PolicyLine(policy.digest, _object(policy.document.encode()))
+    return PolicyLine(policy.digest, stored_object(policy.document.encode()))
 
 
 def model_line(version: ModelVersionRecord) -> ModelLine | None:
     """Return the line of a model's manifest; None for a version that nobody loaded."""
-    return None if version.manifest is None else ModelLine(version.model_version, _object(version.manifest.encode()))
+    return (
+        None if version.manifest is None else ModelLine(version.model_version, stored_object(version.manifest.encode()))
+    )
 
 
 def publisher_line(version: ModelVersionRecord) -> PublisherLine | None:
@@ -63,7 +65,8 @@ def _index(leaf_index: int | None) -> int:
     return leaf_index
 
 
-def _object(data: bytes | None) -> dict[str, JsonValue]:
+def stored_object(data: bytes | None) -> dict[str, JsonValue]:
+    """Return a stored body, envelope or record as the object that it is."""
     value = parse_json(data or b"", nodes_max=1 << 20)
     if not isinstance(value, dict):
         raise ValueError("a stored body is an object")

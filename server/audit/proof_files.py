@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from crypto.canonical import JsonValue, parse_json
 from crypto.merkle import MemoryTree, NodeSource, inclusion_proof, leaf_hash
 from crypto.tlog_proof import HitProofExtra, ReceiptProofExtra, TlogProof, format_tlog_proof
+from server.audit.lines import stored_object
 from server.audit.request import ExportUnavailable
 from server.audit.settling import newest_checkpoint
 from server.audit.tree import open_tiles, published_size
@@ -51,7 +51,7 @@ class ProofFiles:
         newest = self._newest(row.seq)
         if newest is None or row.leaf_index is None or row.leaf_index >= newest.size:
             return Pending(row)
-        extra = ReceiptProofExtra(_object(row.body)).to_payload()
+        extra = ReceiptProofExtra(stored_object(row.body)).to_payload()
         path = inclusion_proof(row.leaf_index, newest.size, self._tree(newest))
         return Proved(format_tlog_proof(TlogProof(row.leaf_index, tuple(path), newest.note, extra)), row)
 
@@ -82,13 +82,13 @@ class ProofFiles:
         tree, position = self._tree(newest), hit.position or 0
         batch_index, receipt_index = batch.leaf_index or 0, receipt.leaf_index or 0
         extra = HitProofExtra(
-            batch=_object(batch.body),
-            envelope=_object(receipt.body),
+            batch=stored_object(batch.body),
+            envelope=stored_object(receipt.body),
             path=tuple(inclusion_proof(position, records.size, records.node)),
             position=position,
             receipt_index=receipt_index,
             receipt_path=tuple(inclusion_proof(receipt_index, newest.size, tree)),
-            record=_object(hit.record),
+            record=stored_object(hit.record),
         )
         path = tuple(inclusion_proof(batch_index, newest.size, tree))
         return format_tlog_proof(TlogProof(batch_index, path, newest.note, extra.to_payload()))
@@ -110,10 +110,3 @@ class ProofFiles:
 
 def _is_within(leaf: StoredLeaf, checkpoint: CheckpointRow) -> bool:
     return leaf.leaf_index is not None and leaf.leaf_index < checkpoint.size and leaf.body is not None
-
-
-def _object(data: bytes | None) -> dict[str, JsonValue]:
-    value = parse_json(data or b"")
-    if not isinstance(value, dict):
-        raise ValueError("a stored body is an object")
-    return value
