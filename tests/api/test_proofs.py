@@ -14,6 +14,8 @@ from crypto.bundle import parse_bundle
 from crypto.ed25519 import SigningKey
 from crypto.trust import sign_trust
 from crypto.verify import AuditOptions, Verification, verify_bundle, verify_proof_file
+from server.audit.export import Exporter, ExportKeys
+from server.audit.request import ExportRequest
 from server.audit.settling import settle
 from server.clock import SystemRandom
 from server.ports import JsonObject
@@ -256,3 +258,22 @@ def test_a_receipt_is_never_opened_with_another_ones_text(house: InProcess) -> N
     bundle = house.call("GET", f"/v1/audit/export/{done['id']}/bundle").content
     assert parse_bundle(bundle).parts.openings == ()
     assert audited(house, bundle).report.exit_code == 0
+
+
+def test_what_came_behind_the_checkpoint_is_not_in_its_bundle(house: InProcess) -> None:
+    gateway, tenant = house.gateway, house.gateway.tenants[0].id
+    database, clock = gateway.gateway.database, gateway.clock
+
+    def settled() -> CheckpointRow:
+        return house.run(asyncio.to_thread(settle, database, tenant, clock=clock, random=SystemRandom()))
+
+    asked(house)
+    earlier = settled()
+    asked(house, "How high is the hill?")
+    assert settled().size > earlier.size
+    context = house.run(gateway.gateway.tenants.get(tenant))
+    keys = ExportKeys(context.pseudonym_key, context.open_with, gateway.gateway.state.gateway_signer)
+    exporter = Exporter(database, gateway.gateway.state.log_storage, tenant, keys, clock)
+    exported = exporter.export(ExportRequest(), earlier, lambda _done, _total: None)
+    assert exported.receipts == 1
+    assert audited(house, exported.data).report.exit_code == 0
