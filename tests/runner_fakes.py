@@ -118,7 +118,7 @@ def served(app: Starlette) -> Iterator[str]:
         daemon=True,
     )
     thread.start()
-    assert ready.wait(10), "the server did not start"
+    assert ready.wait(60), "the server did not start"
     try:
         yield f"http://127.0.0.1:{ports[0]}"
     finally:

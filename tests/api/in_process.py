@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx2
 import orjson
+from sqlalchemy import Connection
 
 from server.ports import JsonObject
 from server.setup import create_key
+from server.store.log import LogRepository
 from tenants.quotas import Quota
 from tenants.scopes import Scope
 from tests.fakes import PEPPER, FakeGateway, Options, SeededRandom, fake_gateway
@@ -21,6 +24,23 @@ Result = TypeVar("Result")
 
 #: So that no test meets a rate by accident; the tests of rates set their own.
 GENEROUS = Quota(requests_per_minute=10_000_000, tokens_per_minute=10**12)
+
+_within_a_call: ContextVar[bool] = ContextVar("within_a_call", default=False)
+
+
+@contextlib.contextmanager
+def calling() -> Iterator[None]:
+    """Mark what is begun in the block, and whatever that begins, as a call."""
+    before = _within_a_call.set(True)
+    try:
+        yield
+    finally:
+        _within_a_call.reset(before)
+
+
+def is_within_a_call() -> bool:
+    """Whether what runs now belongs to a call; what the house does by itself, at any moment, does not."""
+    return _within_a_call.get()
 
 
 class InProcess:
@@ -54,7 +74,12 @@ class InProcess:
         content = orjson.dumps(json) if json is not None else body
         if content is not None and not any(name.lower() == "content-type" for name, _ in sent):
             sent.append(("Content-Type", "application/json"))
-        return self.run(self.gateway.client.request(method, path, content=content, headers=sent))
+
+        async def work() -> httpx2.Response:
+            with calling():
+                return await self.gateway.client.request(method, path, content=content, headers=sent)
+
+        return self.run(work())
 
     def chat(self, text: str = "How deep is the lake?", **fields: Any) -> httpx2.Response:
         key = fields.pop("key", None)
@@ -83,6 +108,23 @@ class InProcess:
             )
         )
         return text
+
+
+def until_logged(house: InProcess) -> None:
+    """Let the sequencer of *house* work until all that was written down has its place under a published checkpoint."""
+    gateway = house.gateway.gateway
+
+    def waits(connection: Connection) -> bool:
+        log = LogRepository(connection)
+        behind = log.head() > gateway.proving.high_water.size
+        return behind or log.count_unsequenced()[0] > 0 or bool(log.load_unbatched(1))
+
+    async def wait() -> None:
+        async with asyncio.timeout(60):
+            while await gateway.database.read(waits):
+                await asyncio.sleep(0.02)
+
+    house.run(wait())
 
 
 @contextlib.contextmanager

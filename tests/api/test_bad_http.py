@@ -11,10 +11,13 @@ import psutil
 import pytest
 
 from tests.api.raw_http import RawConnection, Served, serve
+from tests.effort import cpu_s
 from tests.fakes import Options
 
 HEAD_TIMEOUT_S = 0.6
 BODY_TIMEOUT_S = 0.8
+#: How late a limit may be noticed on a machine that has much else to do, and when a test gives up on it.
+SLACK_S, GIVEN_UP_S = 4, 10
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +182,7 @@ def test_a_header_that_goes_on_is_refused_for_its_size_before_its_time_is_over(s
     with served.connect() as connection:
         connection.send(b"POST /v1/chat/completions HTTP/1.1\r\nHost: gateway\r\nX-Long: ")
         for _ in range(6):
-            time.sleep(0.02)
+            time.sleep(0.005)
             connection.send(b"a" * 10_000)
         response = connection.read()
     assert response is not None and response.status == 431
@@ -286,12 +289,13 @@ def test_allow_names_every_method_of_a_path(served: Served) -> None:
 
 def test_ten_thousand_ranges_cost_nothing_and_change_nothing(served: Served) -> None:
     ranges = "Range: bytes=" + ",".join(["0-"] * 5_000)
-    started = time.process_time()
-    response, _ = served.exchange(served.head(method="GET", path="/openapi.json", lines=(ranges,)))
-    spent_s = time.process_time() - started
-    assert response is not None and response.status in (200, 431)
-    assert "content-range" not in response.headers
-    assert spent_s < 0.5
+
+    def ask() -> None:
+        response, _ = served.exchange(served.head(method="GET", path="/openapi.json", lines=(ranges,)))
+        assert response is not None and response.status in (200, 431)
+        assert "content-range" not in response.headers
+
+    assert cpu_s(ask) < 0.5
 
 
 # B-18
@@ -305,7 +309,7 @@ def test_a_body_that_was_announced_and_never_comes_is_timed_out(served: Served) 
         started = time.monotonic()
         response = connection.read()
         assert response is not None and response.status == 408
-        assert time.monotonic() - started < BODY_TIMEOUT_S + 1.5
+        assert time.monotonic() - started < BODY_TIMEOUT_S + SLACK_S
         assert connection.is_closed()
 
 
@@ -325,7 +329,7 @@ def test_a_head_that_drips_is_timed_out_while_others_are_served(served: Served) 
 
     def attack() -> None:
         with served.connect() as connection:
-            lasted.append(_drip(connection, b"POST /v1/chat/completions HTTP/1.1\r\nX: " + b"a" * 400, 5))
+            lasted.append(_drip(connection, b"POST /v1/chat/completions HTTP/1.1\r\nX: " + b"a" * 400, GIVEN_UP_S))
             response = connection.read()
             answers.append(response.status if response is not None else 408)
 
@@ -335,14 +339,14 @@ def test_a_head_that_drips_is_timed_out_while_others_are_served(served: Served) 
     assert all(served.is_alive() for _ in range(5))
     for thread in threads:
         thread.join()
-    assert max(lasted) < HEAD_TIMEOUT_S + 1.5
+    assert max(lasted) < HEAD_TIMEOUT_S + SLACK_S
     assert set(answers) == {408}
 
 
 def test_a_body_that_drips_is_timed_out(served: Served) -> None:
     with served.connect() as connection:
         connection.send(served.head(lines=(JSON, "Content-Length: 1000")))
-        assert _drip(connection, b" " * 200, 5) < BODY_TIMEOUT_S + 1.5
+        assert _drip(connection, b" " * 200, GIVEN_UP_S) < BODY_TIMEOUT_S + SLACK_S
         response = connection.read()
     assert response is None or response.status == 408
 
@@ -351,12 +355,12 @@ def test_a_connection_that_sends_nothing_is_closed(served: Served) -> None:
     with served.connect() as connection:
         started = time.monotonic()
         assert connection.is_closed()
-        assert time.monotonic() - started < HEAD_TIMEOUT_S + 1.5
+        assert time.monotonic() - started < HEAD_TIMEOUT_S + SLACK_S
 
 
 def test_empty_lines_do_not_keep_a_connection_open(served: Served) -> None:
     with served.connect() as connection:
-        assert _drip(connection, b"\r\n" * 200, 5) < HEAD_TIMEOUT_S + 1.5
+        assert _drip(connection, b"\r\n" * 200, GIVEN_UP_S) < HEAD_TIMEOUT_S + SLACK_S
 
 
 def test_a_client_that_leaves_in_the_middle_of_its_body_harms_nobody(served: Served) -> None:

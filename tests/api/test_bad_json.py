@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from tests.api.in_process import InProcess, assert_error, in_process
+from tests.effort import cpu_s
 
 
 @pytest.fixture(scope="module")
@@ -105,16 +106,12 @@ def test_a_hundred_thousand_keys_with_one_twice_cost_no_more_than_reading_them(h
     keys = b",".join(b'"%x":0' % number for number in range(100_000))
     body = b"{" + keys + b',"%x":0}' % 99_999
     assert len(body) < 1 << 20
-    started = time.process_time()
-    assert_error(house.call("POST", "/v1/chat/completions", body=body), 400)
-    assert time.process_time() - started < 2
+    assert cpu_s(lambda: assert_error(house.call("POST", "/v1/chat/completions", body=body), 400)) < 2
 
 
 def test_a_mebibyte_of_brackets_is_refused_quickly(house: InProcess) -> None:
     body = (CHAT % (b"[{" * 500_000))[: (1 << 20) - 1]
-    started = time.process_time()
-    assert house.call("POST", "/v1/chat/completions", body=body).status_code == 400
-    assert time.process_time() - started < 0.5
+    assert cpu_s(lambda: assert_error(house.call("POST", "/v1/chat/completions", body=body), 400)) < 0.5
 
 
 @pytest.mark.parametrize("depth", [31, 32, 33])

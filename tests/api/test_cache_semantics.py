@@ -452,6 +452,13 @@ def test_c08_a_row_whose_key_was_changed_does_not_answer_for_another_question(tm
 # C-09, C-10
 
 
+async def until_waiting(gateway: FakeGateway, count: int) -> None:
+    """Wait until *count* requests wait for what is in the air."""
+    async with asyncio.timeout(60):
+        while sum(flight.waiters for flight in gateway.gateway.flights._shared.values()) < count:
+            await asyncio.sleep(0.001)
+
+
 def test_c09_a_thousand_equal_questions_at_once_are_one_upstream_call(tmp_path: Path) -> None:
     async def scenario(gateway: FakeGateway) -> None:
         answers = await asyncio.gather(*(gateway.ask(LAKE) for _ in range(1_000)))
@@ -470,7 +477,7 @@ def test_c09_whoever_is_left_is_served_when_the_first_who_asked_leaves(tmp_path:
         while not gateway.upstream.requests:
             await asyncio.sleep(0.001)
         followers = [asyncio.create_task(gateway.chat(LAKE, stream=number % 2 == 1)) for number in range(8)]
-        await asyncio.sleep(0.1)
+        await until_waiting(gateway, 9)
         leader.cancel()
         await asyncio.gather(leader, return_exceptions=True)
         gateway.upstream.gate.set()
@@ -486,7 +493,7 @@ def test_c09_an_error_is_shared_by_those_who_waited_and_by_nobody_later(tmp_path
     async def scenario(gateway: FakeGateway) -> None:
         gateway.upstream.gate, gateway.upstream.fault = asyncio.Event(), UpstreamUnavailable("down")
         waiting = [asyncio.create_task(gateway.chat(LAKE)) for _ in range(5)]
-        await asyncio.sleep(0.1)
+        await until_waiting(gateway, 5)
         gateway.upstream.gate.set()
         assert [response.status_code for response in await asyncio.gather(*waiting)] == [502] * 5
         assert len(gateway.upstream.requests) == 1
@@ -501,7 +508,7 @@ def test_c10_two_tenants_with_one_question_are_two_upstream_calls(tmp_path: Path
         gateway.upstream.gate = asyncio.Event()
         gateway.upstream.answer = lambda request: f"for {gateway.upstream.salts[-1]}"
         waiting = [asyncio.create_task(gateway.ask(LAKE, tenant=number % 2)) for number in range(10)]
-        await asyncio.sleep(0.2)
+        await until_waiting(gateway, 10)
         gateway.upstream.gate.set()
         answers = await asyncio.gather(*waiting)
         assert len(gateway.upstream.requests) == 2

@@ -30,7 +30,7 @@ from server.store.log import LogRepository
 from server.store.log_records import CheckpointRow
 from server.store.receipts import HitRepository
 from server.store.tables import log_checkpoints
-from tests.api.in_process import GENEROUS, InProcess, assert_error, in_process
+from tests.api.in_process import GENEROUS, InProcess, assert_error, in_process, until_logged
 from tests.api.test_proofs import asked, audited, job, trust_of
 from tests.fakes import FakeClock, Options
 from tests.signing_runner import MANIFEST, RUNNER_KEY, SigningRunner
@@ -246,7 +246,7 @@ def test_a_retired_gateway_key_still_signs_what_verifies(house: InProcess) -> No
     gateway.database.write_now(
         lambda c: revoke_signer(c, key, since_index=None, actor="test", now_ms=now_ms, random=random)
     )
-    house.run(asyncio.sleep(0.5))  # a receipt that had no place in the log when its key ended has one now
+    until_logged(house)  # a receipt that had no place in the log when its key ended has one now
     assert asked(house)["outcome"] == "hit"
     assert asked(house, "How high is the hill?")["receipt"] is None
     verification = audited(house, house.call("GET", "/v1/audit/export").content)
@@ -258,7 +258,7 @@ def test_a_proof_waits_for_this_machines_tiles_and_builds_no_tree_of_its_own(
     house: InProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     receipt = asked(house)["receipt"]["id"]
-    house.run(asyncio.sleep(0.5))
+    until_logged(house)
     assert house.call("GET", f"/v1/receipts/{receipt}").status_code == 200
     published = house.gateway.gateway.proving.log.storage.read(CHECKPOINT)
 
@@ -300,11 +300,11 @@ def test_proofs_are_kept_as_long_as_the_settings_say_and_what_is_left_still_veri
         old = [asked(house, "Which one goes?")["hit"], asked(house, "Which question lives on?")["hit"]]
         house.run(gateway.embedding_statements.step())
         house.run(gateway.state.hit_journal.flush())
-        house.run(asyncio.sleep(0.5))
+        until_logged(house)
         clock.advance(19 * DAY_S)
         late = asked(house, "Which one is hit late?")["hit"]
         house.run(gateway.state.hit_journal.flush())
-        house.run(asyncio.sleep(0.5))
+        until_logged(house)
         clock.advance(20 * DAY_S)
         house.run(gateway.sweeper.sweep())
         for name in (kept, short):
@@ -393,7 +393,7 @@ def test_a_second_worker_exports_and_proves_what_the_first_one_logs(tmp_path: Pa
         asked(first)
         hit = asked(second)["hit"]
         second.run(second.gateway.gateway.state.hit_journal.flush())
-        first.run(asyncio.sleep(0.5))
+        until_logged(first)
         answer = second.call("GET", f"/v1/hits/{hit}/proof")
         assert answer.status_code == 200
         options = AuditOptions(now_ms=second.gateway.clock.now_ms())
@@ -407,10 +407,10 @@ def test_a_log_with_an_erased_tenant_in_it_is_whole_and_the_others_exports_verif
             asked(house, key=tenant.key)
         house.run(house.gateway.gateway.embedding_statements.step())
         house.run(house.gateway.gateway.state.hit_journal.flush())
-        house.run(asyncio.sleep(0.3))
+        until_logged(house)
         house.gateway.erase()
         house.run(house.gateway.settle())
-        house.run(asyncio.sleep(0.3))
+        until_logged(house)
         other = house.gateway.tenants[1].key
         assert house.call("GET", "/v1/audit/export").status_code == 401
         verification = audited(house, house.call("GET", "/v1/audit/export", key=other).content)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
@@ -18,6 +17,7 @@ from crypto.reference.errors import Refused
 from tests.audit.bundles import HonestBundle
 from tests.audit.tampering import attempt, honest
 from tests.audit.verifiers import VERIFIERS
+from tests.effort import cpu_s
 
 LOCAL = struct.Struct("<4sHHHHHIIIHH")
 CENTRAL = struct.Struct("<4sHHHHHHIIIHHHHHII")
@@ -214,11 +214,10 @@ def bundle() -> HonestBundle:
 @pytest.mark.parametrize("name", ATTACKS)
 def test_an_archive_in_another_form_is_unreadable(bundle: HonestBundle, name: str, verifier: str) -> None:
     data = ATTACKS[name](members_of(bundle))
-    started_s = time.process_time()
     found = VERIFIERS[verifier](attempt(bundle, data))
     assert found.exit_code == 2
     assert found.reason in {"archive_unreadable", "archive_not_canonical", "archive_member"}
-    assert time.process_time() - started_s < REFUSED_WITHIN_S
+    assert cpu_s(lambda: VERIFIERS[verifier](attempt(bundle, data)), tries=1) < REFUSED_WITHIN_S
 
 
 def test_the_archives_here_are_attacks_and_not_garbage(bundle: HonestBundle) -> None:

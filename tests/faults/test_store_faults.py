@@ -218,18 +218,19 @@ def test_f33_a_key_that_is_revoked_while_it_is_read_is_not_believed_afterwards(t
     async def scenario(gateway: FakeGateway) -> None:
         made = (await gateway.call("POST", "/admin/v1/keys", json={"role": "member", "label": "x"})).json()
         authenticator, read = gateway.gateway.authenticator, gateway.gateway.authenticator._read
-        hold = asyncio.Event()
+        was_read, hold = asyncio.Event(), asyncio.Event()
 
         async def slow(key_id: str, text: str) -> Any:
             found = await read(key_id, text)
             if key_id == made["key_id"]:
+                was_read.set()
                 await hold.wait()
             return found
 
         authenticator._read = slow  # type: ignore[method-assign]
         headers = {"authorization": f"Bearer {made['api_key']}"}
         reading = asyncio.create_task(gateway.client.get("/v1/models", headers=headers))
-        await asyncio.sleep(0.05)
+        await asyncio.wait_for(was_read.wait(), 60)
         assert (await gateway.call("DELETE", f"/admin/v1/keys/{made['key_id']}")).status_code == 200
         hold.set()
         await reading

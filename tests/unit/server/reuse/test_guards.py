@@ -1,5 +1,4 @@
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from server.reuse.guards import (
     readable,
 )
 from server.reuse.guards.facts import CHARACTERS_MAX
+from tests.effort import cpu_s
 
 PAIRS = json.loads((Path(__file__).parents[3] / "fixtures" / "contrast_pairs.json").read_text(encoding="utf-8"))
 WRONG = [(kind, left, right) for kind, pairs in PAIRS.items() if kind != "harmless" for left, right in pairs]
@@ -257,30 +257,19 @@ def test_one_hour_meets_1_hour_and_not_2_hours() -> None:
     ],
 )
 def test_reading_a_hostile_text_takes_bounded_time(text: str) -> None:
-    start = time.process_time()
-    taken = facts_of(text)
-    doubts(taken, facts_of(text[:-1]))
-    assert time.process_time() - start < 0.5
+    assert cpu_s(lambda: doubts(facts_of(text), facts_of(text[:-1]))) < 0.5
 
 
 def test_reading_a_text_of_a_quarter_million_characters_takes_no_time() -> None:
-    facts_of("warm")
     text = "w" * 250_000
-    start = time.process_time()
-    facts_of(text)
-    assert time.process_time() - start < 0.01
+    assert cpu_s(lambda: facts_of(text)) < 0.01
 
 
 def test_reading_takes_time_in_proportion_to_the_length() -> None:
     sentence = "How do I move 3 boxes from the old flat in Graz to the new one by Monday, not later? "
 
     def cost(text: str) -> float:
-        def once() -> float:
-            start = time.process_time()
-            facts_of(text)
-            return time.process_time() - start
-
-        return min(once() for _ in range(7))
+        return cpu_s(lambda: facts_of(text), tries=7)
 
     assert cost(sentence * 80) < 8 * 3 * cost(sentence * 10)
 

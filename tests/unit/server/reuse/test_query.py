@@ -1,9 +1,8 @@
-import time
-
 import pytest
 
 from server.reuse.policy import ReusePolicy
 from server.reuse.query import canonical_query, may_match_by_meaning
+from tests.effort import cpu_s
 
 
 @pytest.mark.parametrize(
@@ -57,9 +56,9 @@ def test_a_query_beyond_the_limit_may_not() -> None:
 
 
 def test_a_quarter_million_characters_are_refused_at_once() -> None:
-    start = time.process_time()
-    assert may_match_by_meaning("z" * 250_000, has_earlier_turns=True) == "query_too_long"
-    assert time.process_time() - start < 0.01
+    text = "z" * 250_000
+    assert may_match_by_meaning(text, has_earlier_turns=True) == "query_too_long"
+    assert cpu_s(lambda: may_match_by_meaning(text, has_earlier_turns=True)) < 0.01
 
 
 @pytest.mark.parametrize("text", ["Где находится депо?", "Wo ist das Depot und wie komme ich hin?", "車庫はどこですか"])
@@ -121,8 +120,5 @@ def test_words_that_only_sound_like_now_do_not_matter(text: str) -> None:
 
 @pytest.mark.parametrize("piece", ["price a ", "what is the ", "current ", "weather now", "and "])
 def test_a_hostile_query_takes_bounded_time(piece: str) -> None:
-    start = time.process_time()
-    may_match_by_meaning(
-        (piece * 2_000)[:2_000], has_earlier_turns=True, policy=ReusePolicy(query_characters_max=2_000)
-    )
-    assert time.process_time() - start < 0.2
+    text, policy = (piece * 2_000)[:2_000], ReusePolicy(query_characters_max=2_000)
+    assert cpu_s(lambda: may_match_by_meaning(text, has_earlier_turns=True, policy=policy)) < 0.2

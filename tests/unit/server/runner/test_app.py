@@ -239,7 +239,7 @@ def test_a_client_that_hangs_up_frees_the_engine(stream: bool) -> None:
                 await asyncio.sleep(0.005)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        async with httpx2.AsyncClient(base_url=url, headers=HEADERS, trust_env=False, timeout=5) as client:
+        async with httpx2.AsyncClient(base_url=url, headers=HEADERS, trust_env=False, timeout=60) as client:
             return await client.post("/v1/chat/completions", json=REQUEST)
 
     with served(app_of(engine)) as url:

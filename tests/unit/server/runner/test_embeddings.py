@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx2
@@ -42,7 +42,9 @@ def ask(
     loaders: Sequence[EmbedderLoader] = (HashEmbedder,),
     signer: SigningKey | None = KEY,
     limits: RunnerLimits | None = None,
+    seen: Callable[[httpx2.Response], None] = lambda _response: None,
 ) -> list[httpx2.Response]:
+    """Post all *bodies* at once; *seen* is told of each answer as it comes."""
     app = create_runner_app(
         [EchoEngine()], token=TOKEN, clock=FakeClock(), random_source=FakeRandom(), limits=limits, signer=signer,
         embedder_loaders=loaders,
@@ -52,8 +54,13 @@ def ask(
         headers = {"authorization": f"Bearer {TOKEN}"}
         transport = httpx2.ASGITransport(app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://runner.test", headers=headers) as client:
-            path = "/runner/v1/embedding-statements"
-            return await asyncio.gather(*(client.post(path, json=body) for body in bodies))
+
+            async def one(body: JsonObject) -> httpx2.Response:
+                response = await client.post("/runner/v1/embedding-statements", json=body)
+                seen(response)
+                return response
+
+            return await asyncio.gather(*(one(body) for body in bodies))
 
     return asyncio.run(run())
 
@@ -182,20 +189,31 @@ def test_an_embedder_that_could_not_be_loaded_is_tried_again() -> None:
 class Waiting(HashEmbedder):
     """Holds its first run until all that may come have come."""
 
-    def __init__(self, gate: threading.Event) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._gate = gate
+        self.begun, self.gate = threading.Event(), threading.Event()
 
     def embed(self, texts: Sequence[str]) -> Float32Matrix:
-        self._gate.wait(5)
+        self.begun.set()
+        self.gate.wait(60)
         return super().embed(texts)
 
 
 def test_more_than_may_wait_are_turned_away_and_the_others_signed() -> None:
-    gate = threading.Event()
-    body = body_of(HashEmbedder())
-    threading.Timer(0.3, gate.set).start()
-    responses = ask(*[body] * 10, loaders=[lambda: Waiting(gate)], limits=RunnerLimits(embeddings_max=4))
+    embedder, body, refused = Waiting(), body_of(HashEmbedder()), 0
+
+    def open_when_all_have_come(response: httpx2.Response) -> None:
+        nonlocal refused
+        refused += response.status_code == 503
+        if refused == 6 or response.status_code != 503:
+            embedder.gate.set()
+
+    responses = ask(
+        *[body] * 10,
+        loaders=[lambda: embedder],
+        limits=RunnerLimits(embeddings_max=4),
+        seen=open_when_all_have_come,
+    )
     statuses = [response.status_code for response in responses]
     assert (statuses.count(200), statuses.count(503)) == (4, 6)
     assert next(response for response in responses if response.status_code == 503).headers["retry-after"] == "1"
@@ -203,10 +221,10 @@ def test_more_than_may_wait_are_turned_away_and_the_others_signed() -> None:
 
 
 def test_vectors_are_signed_while_answers_are_given() -> None:
-    gate = threading.Event()
+    embedder = Waiting()
     app = create_runner_app(
         [EchoEngine()], token=TOKEN, clock=FakeClock(), random_source=FakeRandom(), signer=KEY,
-        embedder_loaders=[lambda: Waiting(gate)],
+        embedder_loaders=[lambda: embedder],
     )  # fmt: skip
 
     async def run() -> tuple[int, int]:
@@ -214,10 +232,10 @@ def test_vectors_are_signed_while_answers_are_given() -> None:
         transport = httpx2.ASGITransport(app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://runner.test", headers=headers) as client:
             signing = asyncio.create_task(client.post("/runner/v1/embedding-statements", json=body_of(HashEmbedder())))
-            await asyncio.sleep(0.05)
+            assert await asyncio.to_thread(embedder.begun.wait, 60)
             chat = {"model": "echo", "messages": [{"role": "user", "content": "hi"}]}
             answered = await client.post("/v1/chat/completions", json=chat)
-            gate.set()
+            embedder.gate.set()
             return answered.status_code, (await signing).status_code
 
     assert asyncio.run(run()) == (200, 200)

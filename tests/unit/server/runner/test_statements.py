@@ -169,10 +169,9 @@ def test_nothing_is_signed_that_was_not_asked_for() -> None:
 
 
 def test_a_runner_without_a_key_answers_and_signs_nothing() -> None:
-    app = app_of(signer=None)
-    said = whole(app)["hitproof_runner"]
+    said = whole(app_of(signer=None))["hitproof_runner"]
     assert (said["statement"], said["openings"]) == (None, None)
-    assert streamed(app)[1]["statement"] is None
+    assert streamed(app_of(signer=None))[1]["statement"] is None
 
 
 @pytest.mark.parametrize("stream", [True, False])

@@ -156,7 +156,7 @@ def test_an_answer_that_takes_too_long_fails_and_frees_the_engine() -> None:
         engine.gate.set()
         await collect(worker, "b")
 
-    with_worker(engine, use, answer_timeout_s=0.1)
+    with_worker(engine, use, answer_timeout_s=0.5)
 
 
 class Failing(EchoEngine):

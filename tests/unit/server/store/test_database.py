@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -72,11 +73,14 @@ def test_a_batch_that_a_database_error_spoils_is_acknowledged_to_nobody(database
         raise sqlite3.OperationalError("database or disk is full")
 
     async def work() -> list[Any]:
-        hold = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        first = database.write(lambda _c: asyncio.run_coroutine_threadsafe(hold.wait(), loop).result())
-        held = asyncio.ensure_future(first)
-        await asyncio.sleep(0.05)
+        begun, hold = threading.Event(), threading.Event()
+
+        def first(_connection: Connection) -> None:
+            begun.set()
+            assert hold.wait(60)
+
+        held = asyncio.ensure_future(database.write(first))
+        assert await asyncio.to_thread(begun.wait, 60), "the writer did not take the first alone"
         batch = [
             asyncio.ensure_future(database.write(run))
             for run in (lambda c: PlatformRepository(c).set_meta("a", "1"), fails)

@@ -26,6 +26,8 @@ from server.upstream.openai import OpenAIUpstream
 from tests.runner_fakes import FakeClock, FakeRandom, Handler, answering, read_request, reply, scripted
 
 Result = TypeVar("Result")
+#: Where nothing is slow on purpose, a slow machine is no timeout.
+PATIENT = UpstreamLimits(done_grace_s=0.2)
 QUICK = UpstreamLimits(
     connect_timeout_s=1, first_byte_timeout_s=0.3, idle_timeout_s=0.3, total_timeout_s=0.8, done_grace_s=0.2
 )
@@ -62,7 +64,7 @@ class Sleeps:
 
 def upstream_at(url: str, **options: Any) -> OpenAIUpstream:
     defaults: dict[str, Any] = {
-        "clock": FakeClock(), "random_source": FakeRandom(), "limits": QUICK, "allow_private": True, "sleep": Sleeps(),
+        "clock": FakeClock(), "random_source": FakeRandom(), "limits": PATIENT, "allow_private": True, "sleep": Sleeps(),
     }  # fmt: skip
     return OpenAIUpstream("up", url + "/v1", "secret-key", **defaults | options)
 
@@ -211,7 +213,7 @@ async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 @pytest.mark.parametrize("ask", [complete, stream])
 def test_a_server_that_never_answers_times_out(ask: Any) -> None:
     with pytest.raises(UpstreamTimeout):
-        against(never, ask)
+        against(never, ask, limits=QUICK)
 
 
 async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -226,7 +228,7 @@ async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 @pytest.mark.parametrize("ask", [complete, stream])
 def test_one_byte_at_a_time_does_not_outlast_the_total_limit(ask: Any) -> None:
     with pytest.raises(UpstreamTimeout):
-        against(drip, ask)
+        against(drip, ask, limits=QUICK)
 
 
 def test_a_stream_that_falls_silent_times_out() -> None:
@@ -236,7 +238,7 @@ def test_a_stream_that_falls_silent_times_out() -> None:
         await asyncio.sleep(30)
 
     with pytest.raises(UpstreamTimeout):
-        against(silent, stream)
+        against(silent, stream, limits=QUICK)
 
 
 def test_a_consumer_that_is_slow_is_not_the_upstreams_fault() -> None:
@@ -248,7 +250,7 @@ def test_a_consumer_that_is_slow_is_not_the_upstreams_fault() -> None:
                 last = item
             return last
 
-    limits = UpstreamLimits(idle_timeout_s=0.1, first_byte_timeout_s=0.5)
+    limits = UpstreamLimits(idle_timeout_s=0.1)
     assert isinstance(against(answering(streamed(events())), slow, limits=limits), Completion)
 
 
@@ -607,7 +609,7 @@ def test_a_stream_given_up_in_the_middle_closes_its_connection() -> None:
     async def use(upstream: OpenAIUpstream) -> None:
         async with aclosing(upstream.stream(REQUEST, tenant_salt="")) as items:
             await anext(items)
-        await asyncio.wait_for(closed.wait(), 2)
+        await asyncio.wait_for(closed.wait(), 60)
 
     against(endless, use)
 
