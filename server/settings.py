@@ -18,6 +18,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from crypto.errors import Error
 
 ENVIRONMENT_PREFIX: Final = "HITPROOF_"
+#: Read from the data folder where no other file is named, so that every command on that folder goes by the same settings.
+FOLDER_FILE: Final = "hitproof.toml"
 
 
 class SettingsError(Error):
@@ -162,11 +164,12 @@ def load_settings(
 ) -> Settings:
     """Read the file *config*, then the environment, then *overrides* (flags); later ones win.
 
+    Without *config* the data folder's own `hitproof.toml` is read, where there is one.
     Raises `SettingsError` that names the key, where it stands and what is wrong with it.
     """
     environ = os.environ if environ is None else environ
     config = config or (Path(environ["HITPROOF_CONFIG"]) if environ.get("HITPROOF_CONFIG") else None)
-    values = _from_file(config) if config is not None else {}
+    values = _from_file(config) if config is not None else _from_folder(environ, overrides or {})
     values |= _from_environment(environ, secrets=_secret_variables(values, environ))
     values |= {name: value for name, value in (overrides or {}).items() if value is not None}
     try:
@@ -185,6 +188,18 @@ def _from_file(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"the configuration file {path} cannot be read: {error}") from None
     _refuse_unknown(values, where=str(path))
+    return values
+
+
+def _from_folder(environ: Mapping[str, str], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the file that lies in the data folder itself; none is no settings."""
+    folder = overrides.get("data") or environ.get(f"{ENVIRONMENT_PREFIX}DATA") or Settings.model_fields["data"].default
+    path = Path(folder) / FOLDER_FILE
+    if not path.is_file():
+        return {}
+    values = _from_file(path)
+    if "data" in values:
+        raise SettingsError(f"{path} lies in a data folder and must not name one; remove `data` from it")
     return values
 
 

@@ -31,6 +31,21 @@ def test_the_file_may_be_named_by_a_variable(tmp_path: Path) -> None:
     assert load_settings(environ={"HITPROOF_CONFIG": str(config)}).port == 99
 
 
+def test_the_file_in_the_data_folder_is_read_where_no_other_is_named(tmp_path: Path) -> None:
+    write(tmp_path, "port = 99\n")
+    other = tmp_path / "other.toml"
+    other.write_text("port = 7\n", encoding="utf-8")
+    assert load_settings(environ={}, overrides={"data": tmp_path}).port == 99
+    assert load_settings(environ={"HITPROOF_DATA": str(tmp_path)}).port == 99
+    assert load_settings(other, environ={}, overrides={"data": tmp_path}).port == 7
+
+
+def test_the_file_in_a_data_folder_may_not_name_another_folder(tmp_path: Path) -> None:
+    write(tmp_path, 'data = "/srv/elsewhere"\n')
+    with pytest.raises(SettingsError, match="must not name one"):
+        load_settings(environ={}, overrides={"data": tmp_path})
+
+
 def test_the_process_environment_is_read_unless_another_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HITPROOF_PORT", "77")
     assert load_settings().port == 77
