@@ -6,6 +6,7 @@ added, with a default that means what the house did before; a policy stored with
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from decimal import Decimal, InvalidOperation
@@ -18,6 +19,8 @@ from server.reuse.guards import HARD_GUARDS, OPTIONAL_GUARDS
 Mode = Literal["off", "exact", "shadow", "static"]
 Eviction = Literal["lru", "lfu", "cost"]
 Restraint = Literal["exact_only", "allow"]
+Sharing = Literal["off", "pooled", "noised"]
+PoolClock = Literal["fast", "quantised", "sampled_miss"]
 
 POLICY_DOMAIN: Final = "hitproof/policy/v1"
 #: Below this cosine most candidates are wrong on every set that was measured, so no operator may go there.
@@ -25,6 +28,14 @@ THRESHOLD_FLOOR_TEN_THOUSANDTHS: Final = 7_460
 #: The default of a static policy; a lower one is allowed and is the operator's own risk.
 THRESHOLD_DEFAULT_TEN_THOUSANDTHS: Final = 9_500
 DAY_S: Final = 86_400
+#: The profile that has no system prompt and no parameters; it always exists.
+PLAIN_PROFILE: Final = "plain"
+#: Per entry, in thousandths. Above it a dictionary finds most questions again, so that it is called obfuscation.
+NOISED_EPSILON_MILLI_CAP: Final = 8_000
+NAMES_MAX: Final = 16
+PROFILE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+#: A tag as requests write it.
+TAG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}")
 
 
 class PolicyError(Error):
@@ -57,13 +68,30 @@ class ReusePolicy:
     lookup_retention_s: int = 30 * DAY_S
     audit_share_ten_thousandths: int = 0
     pool_read: bool = False
-    sharing: Literal["off"] = "off"
+    pool_clock: PoolClock = "quantised"
+    pool_profiles: tuple[str, ...] = (PLAIN_PROFILE,)
+    sharing: Sharing = "off"
+    noised_epsilon_milli: int = NOISED_EPSILON_MILLI_CAP
+    noised_allow_weak: bool = False
+    share_tags: tuple[str, ...] = ()
+    share_by_default: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):
             _CHECKS[field.name](field.name, getattr(self, field.name))
         if self.ttl_s > self.ttl_s_max:
             raise PolicyError("ttl_s", f"is {self.ttl_s}, above ttl_s_max ({self.ttl_s_max}); lower it or raise that")
+        if self.is_obfuscation and not self.noised_allow_weak:
+            raise PolicyError(
+                "noised_epsilon_milli",
+                f"is {self.noised_epsilon_milli}, above {NOISED_EPSILON_MILLI_CAP}: that is obfuscation and needs "
+                "noised_allow_weak",
+            )
+
+    @property
+    def is_obfuscation(self) -> bool:
+        """Whether the noise on a labelled entry is too little to be called privacy."""
+        return self.noised_epsilon_milli > NOISED_EPSILON_MILLI_CAP
 
     @property
     def certified(self) -> bool:
@@ -72,8 +100,8 @@ class ReusePolicy:
 
     def to_json(self) -> dict[str, CanonicalValue]:
         """Return the stored form: every field, in canonical types."""
-        values: dict[str, CanonicalValue] = {field.name: getattr(self, field.name) for field in fields(self)}
-        return values | {"guards": list(self.guards)}
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     @classmethod
     def from_json(cls, value: JsonValue) -> ReusePolicy:
@@ -84,10 +112,10 @@ class ReusePolicy:
         for name in value:
             if name not in known:
                 raise PolicyError(name[:64], f"does not exist; the fields are {', '.join(sorted(known))}")
-        changed: dict[str, Any] = dict(value)
-        guards = changed.get("guards")
-        if isinstance(guards, list):
-            changed["guards"] = tuple(guards)
+        # A list is a tuple here, and a tuple where none belongs is refused like any other wrong value.
+        changed: dict[str, Any] = {
+            name: tuple(given) if isinstance(given, list) else given for name, given in value.items()
+        }
         return cls(**changed)
 
 
@@ -125,6 +153,16 @@ def _check_guards(name: str, value: object) -> None:
         raise PolicyError(name, "names a guard twice")
 
 
+def _names(form: re.Pattern[str], meaning: str) -> Callable[[str, object], None]:
+    def check(name: str, value: object) -> None:
+        if not isinstance(value, tuple) or not all(isinstance(item, str) and form.fullmatch(item) for item in value):
+            raise PolicyError(name, f"must be a list of {meaning}")
+        if len(value) > NAMES_MAX or len(set(value)) != len(value):
+            raise PolicyError(name, f"must have at most {NAMES_MAX} names, and none twice")
+
+    return check
+
+
 def _check_temperature(name: str, value: object) -> None:
     try:
         number = Decimal(value) if isinstance(value, str) and len(value) <= 16 else Decimal("NaN")
@@ -152,7 +190,13 @@ _CHECKS: Final[Mapping[str, Callable[[str, object], None]]] = {
     "lookup_retention_s": _integer(0, 3_650 * DAY_S, " seconds"),
     "audit_share_ten_thousandths": _integer(0, 10_000, ", the share of would-be hits in ten-thousandths"),
     "pool_read": _check_flag,
-    "sharing": _one_of("off"),
+    "pool_clock": _one_of(*get_args(PoolClock)),
+    "pool_profiles": _names(PROFILE_NAME, "names of the pool's profiles"),
+    "sharing": _one_of(*get_args(Sharing)),
+    "noised_epsilon_milli": _integer(1, 1_000_000, ", ε of one labelled entry in thousandths"),
+    "noised_allow_weak": _check_flag,
+    "share_tags": _names(TAG, "tags"),
+    "share_by_default": _check_flag,
 }
 
 DEFAULT_POLICY: Final = ReusePolicy()

@@ -14,6 +14,19 @@ def test_the_default_serves_at_a_cosine_of_95_hundredths_with_every_hard_guard()
     assert DEFAULT_POLICY.guards == HARD_GUARDS
     assert DEFAULT_POLICY.sharing == "off"
     assert not DEFAULT_POLICY.pool_read
+    assert not DEFAULT_POLICY.share_by_default
+
+
+def test_a_pool_hit_leaves_in_steps_of_a_clock_unless_the_policy_says_otherwise() -> None:
+    assert DEFAULT_POLICY.pool_clock == "quantised"
+    assert DEFAULT_POLICY.pool_profiles == ("plain",)
+
+
+def test_noise_above_the_cap_is_obfuscation_and_needs_a_word_that_allows_it() -> None:
+    assert not DEFAULT_POLICY.is_obfuscation
+    with pytest.raises(PolicyError, match="obfuscation"):
+        ReusePolicy(noised_epsilon_milli=8_001)
+    assert ReusePolicy(noised_epsilon_milli=8_001, noised_allow_weak=True).is_obfuscation
 
 
 def test_a_static_policy_is_never_certified() -> None:
@@ -21,7 +34,16 @@ def test_a_static_policy_is_never_certified() -> None:
 
 
 def test_a_policy_survives_its_json_form() -> None:
-    policy = ReusePolicy(mode="shadow", guards=("number",), temperature_max="0.25", ttl_s=60, eviction="cost")
+    policy = ReusePolicy(
+        mode="shadow",
+        guards=("number",),
+        temperature_max="0.25",
+        ttl_s=60,
+        eviction="cost",
+        pool_profiles=("plain", "support"),
+        share_tags=("faq", "team:a"),
+        sharing="noised",
+    )
     assert ReusePolicy.from_json(parse_canonical_json(canonical_json(policy.to_json()))) == policy
 
 
@@ -71,7 +93,21 @@ BAD = [
     ("lookup_retention_s", -1),
     ("audit_share_ten_thousandths", 10_001),
     ("pool_read", 1),
-    ("sharing", "pooled"),
+    ("sharing", "always"),
+    ("sharing", True),
+    ("pool_clock", "slow"),
+    ("pool_profiles", "plain"),
+    ("pool_profiles", ["Plain"]),
+    ("pool_profiles", ["plain", "plain"]),
+    ("pool_profiles", [f"p{number}" for number in range(17)]),
+    ("noised_epsilon_milli", 0),
+    ("noised_epsilon_milli", 1_000_001),
+    ("noised_epsilon_milli", 8_001),
+    ("noised_allow_weak", 1),
+    ("share_tags", ["two words"]),
+    ("share_tags", ["a" * 101]),
+    ("share_tags", [["faq"]]),
+    ("share_by_default", "no"),
 ]
 
 
