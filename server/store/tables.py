@@ -35,6 +35,18 @@ from server.store.log_tables import receipts as receipts
 from server.store.log_tables import signer_models as signer_models
 from server.store.log_tables import signers as signers
 from server.store.log_tables import status_lists as status_lists
+from server.store.pool_tables import pool_answers as pool_answers
+from server.store.pool_tables import pool_epochs as pool_epochs
+from server.store.pool_tables import pool_items as pool_items
+from server.store.pool_tables import pool_profiles as pool_profiles
+from server.store.pool_tables import pool_releases as pool_releases
+from server.store.pool_tables import pool_suppressions as pool_suppressions
+from server.store.pool_tables import pool_voted as pool_voted
+from server.store.pool_tables import pool_votes as pool_votes
+from server.store.pool_tables import privacy_budgets as privacy_budgets
+from server.store.pool_tables import privacy_spendings as privacy_spendings
+from server.store.pool_tables import shares as shares
+from server.store.pool_tables import vote_keys as vote_keys
 from server.store.schema import metadata as metadata
 from server.store.schema import sequence
 
