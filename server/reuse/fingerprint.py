@@ -14,7 +14,7 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from typing import Final, Literal
 
 from crypto.canonical import digest_fields, encode_fields
 from crypto.errors import EncodingError
@@ -23,6 +23,10 @@ from server.reuse.request import ChatRequest, text_of
 
 FINGERPRINT_DOMAIN: Final = "hitproof/fingerprint/v1"
 EXACT_KEY_DOMAIN: Final = "hitproof/exact-key/v1"
+POOL_FINGERPRINT_DOMAIN: Final = "hitproof/pool-fingerprint/v1"
+
+#: The two families of the pool's partitions: what was voted for, and what was labelled shareable.
+PoolMode = Literal["pooled", "noised"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,14 @@ def identify(request: ChatRequest, *, model_version: str, embedder_digest: str, 
     last = encode_value(_canonical_message(request.messages[-1]))
     exact = hmac.digest(lookup_key, encode_fields(EXACT_KEY_DOMAIN, fingerprint, last), hashlib.sha256)
     return Identity(fingerprint, exact)
+
+
+def pool_fingerprint(mode: PoolMode, fingerprint: bytes) -> bytes:
+    """Return the pool's partition for requests of this *fingerprint*, which no tenant's key enters; 32 bytes.
+
+    So a reader's own fingerprint finds what the pool has for the same model version, embedder, profile and parameters.
+    """
+    return digest_fields(POOL_FINGERPRINT_DOMAIN, mode.encode(), fingerprint)
 
 
 def is_of_conversation(

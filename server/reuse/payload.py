@@ -12,14 +12,18 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from crypto.errors import Error
+from crypto.errors import EncodingError, Error
 from server.ports import Int8Matrix, JsonObject, Provenance, RandomSource
+from server.reuse.guards import facts_of
+from server.reuse.quantise import norms_squared
 from tenants.identifiers import EntryId, TenantId
 from tenants.sealing import DataKey, SealContext, seal, unseal
 
 SCHEMA_VERSION: Final = 1
 PAYLOAD_FIELD: Final = "payload"
 VECTOR_FIELD: Final = "vector"
+#: An entry of the pool is matched against this many questions at most.
+ALIASES_MAX: Final = 16
 
 
 class UnknownPayload(Error):
@@ -38,10 +42,46 @@ class EntryTerms:
 
 
 @dataclass(frozen=True, slots=True)
+class Alias:
+    """A public question that an entry of the pool answers: its facts, |v|² and quantised vector, a byte per component."""
+
+    text: str
+    facts: JsonObject
+    norm_squared: int
+    vector: bytes
+
+    @classmethod
+    def of(cls, text: str, vector: Int8Matrix) -> Alias:
+        """Return the alias of *text*, whose quantised *vector* has shape (dimension,)."""
+        squared = int(norms_squared(vector[np.newaxis])[0])
+        return cls(text, facts_of(text).to_json(), squared, vector.tobytes())
+
+    @property
+    def row(self) -> Int8Matrix:
+        """The quantised vector, shape (dimension,)."""
+        return np.frombuffer(self.vector, dtype=np.int8)
+
+    def to_json(self) -> JsonObject:
+        """Return the sealed form."""
+        return {
+            "facts": self.facts,
+            "norm_squared": self.norm_squared,
+            "text": self.text,
+            "vector": self.vector.hex(),
+        }
+
+    @classmethod
+    def from_json(cls, value: JsonObject) -> Alias:
+        """Read the sealed form."""
+        return cls(value["text"], value["facts"], value["norm_squared"], bytes.fromhex(value["vector"]))
+
+
+@dataclass(frozen=True, slots=True)
 class EntryPayload:
     """The sealed content of one entry; *facts* and *norm_squared* are None where nothing may match it by meaning.
 
     *openings* are the salts of its receipt's commitments, in hexadecimal by kind; None in an entry older than receipts.
+    *aliases* are what an entry of the pool is matched against instead of its messages; None in every other entry.
     """
 
     messages: list[JsonObject]
@@ -52,6 +92,7 @@ class EntryPayload:
     provenance: JsonObject | None
     openings: JsonObject | None
     terms: EntryTerms
+    aliases: tuple[Alias, ...] | None = None
 
 
 def provenance_to_json(provenance: Provenance | None) -> JsonObject | None:
@@ -69,21 +110,23 @@ def provenance_to_json(provenance: Provenance | None) -> JsonObject | None:
 def seal_payload(
     payload: EntryPayload, *, key: DataKey, tenant: TenantId, entry: EntryId, random: RandomSource
 ) -> bytes:
-    """Seal *payload* for one entry of one tenant."""
-    plain = orjson.dumps(
-        {
-            "version": SCHEMA_VERSION,
-            "messages": payload.messages,
-            "parameters": payload.parameters,
-            "facts": payload.facts,
-            "norm_squared": payload.norm_squared,
-            "response": payload.response,
-            "provenance": payload.provenance,
-            "openings": payload.openings,
-            "terms": payload.terms,
-        }
-    )
-    return seal(key, _context(tenant, entry, PAYLOAD_FIELD), plain, random=random)
+    """Seal *payload* for one entry of one tenant; raises `EncodingError` for more than `ALIASES_MAX` aliases, or none."""
+    content: JsonObject = {
+        "version": SCHEMA_VERSION,
+        "messages": payload.messages,
+        "parameters": payload.parameters,
+        "facts": payload.facts,
+        "norm_squared": payload.norm_squared,
+        "response": payload.response,
+        "provenance": payload.provenance,
+        "openings": payload.openings,
+        "terms": payload.terms,
+    }
+    if payload.aliases is not None:
+        if not 1 <= len(payload.aliases) <= ALIASES_MAX:
+            raise EncodingError(f"an entry of the pool has 1 to {ALIASES_MAX} aliases")
+        content["aliases"] = [alias.to_json() for alias in payload.aliases]
+    return seal(key, _context(tenant, entry, PAYLOAD_FIELD), orjson.dumps(content), random=random)
 
 
 def unseal_payload(sealed: bytes, *, key: DataKey, tenant: TenantId, entry: EntryId) -> EntryPayload:
@@ -91,6 +134,7 @@ def unseal_payload(sealed: bytes, *, key: DataKey, tenant: TenantId, entry: Entr
     plain: Any = orjson.loads(unseal(key, _context(tenant, entry, PAYLOAD_FIELD), sealed))
     if plain["version"] != SCHEMA_VERSION:
         raise UnknownPayload(f"entry payload version {plain['version']} is not known to this release")
+    aliases = plain.get("aliases")
     return EntryPayload(
         plain["messages"],
         plain["parameters"],
@@ -100,6 +144,7 @@ def unseal_payload(sealed: bytes, *, key: DataKey, tenant: TenantId, entry: Entr
         plain["provenance"],
         plain.get("openings"),
         EntryTerms(**{name: plain["terms"][name] for name in EntryTerms.__dataclass_fields__}),
+        None if aliases is None else tuple(Alias.from_json(alias) for alias in aliases[:ALIASES_MAX]),
     )
 
 

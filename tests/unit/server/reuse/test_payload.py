@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 
+from crypto.errors import EncodingError
 from server.reuse.payload import (
+    ALIASES_MAX,
     PAYLOAD_FIELD,
     SCHEMA_VERSION,
+    Alias,
     EntryPayload,
     EntryTerms,
     UnknownPayload,
@@ -56,3 +60,26 @@ def test_changed_terms_are_read_as_they_are() -> None:
 def test_a_version_of_another_release_is_told_from_a_damaged_entry() -> None:
     with pytest.raises(UnknownPayload, match="version 2"):
         opened(sealed(version=SCHEMA_VERSION + 1))
+
+
+def test_the_aliases_of_an_entry_of_the_pool_survive_sealing() -> None:
+    alias = Alias.of("How deep is the lake?", np.arange(-4, 4, dtype=np.int8))
+    payload = replace(PAYLOAD, aliases=(alias,))
+    found = opened(seal_payload(payload, key=KEY, tenant=TENANT, entry=ENTRY, random=SeededRandom()))
+    assert found == payload
+    assert alias.norm_squared == 44
+    assert alias.row.tolist() == list(range(-4, 4))
+
+
+def test_an_entry_of_no_pool_is_sealed_without_a_word_of_aliases() -> None:
+    blob = seal_payload(PAYLOAD, key=KEY, tenant=TENANT, entry=ENTRY, random=SeededRandom())
+    assert b"aliases" not in unseal(KEY, PLACE, blob)
+
+
+@pytest.mark.parametrize("count", [0, ALIASES_MAX + 1])
+def test_an_entry_of_the_pool_has_one_to_sixteen_aliases(count: int) -> None:
+    alias = Alias.of("How deep is the lake?", np.ones(8, dtype=np.int8))
+    with pytest.raises(EncodingError, match="aliases"):
+        seal_payload(
+            replace(PAYLOAD, aliases=(alias,) * count), key=KEY, tenant=TENANT, entry=ENTRY, random=SeededRandom()
+        )
