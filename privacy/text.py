@@ -19,7 +19,9 @@ FACES: Final = {
     for face in faces
 }
 #: Code points that show nothing and that Unicode does not count as format characters.
-INVISIBLE: Final = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+INVISIBLE: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0\ufe00-\ufe0f\U000e0100-\U000e01ef]"
+)
 #: More marks on one letter than any language writes; canonical ordering takes quadratic time over a long row of them.
 STACKED_MARKS: Final = 4
 #: Rounds after which normalisation has settled (two suffice for every character; more would be a bug of ours).
