@@ -126,12 +126,65 @@ class Settings(BaseSettings):
         0, ge=0, le=32, description="cosignatures that make a receipt witnessed; 0: none do"
     )
 
+    # The pool.
+    pool_models: tuple[str, ...] = Field(
+        (), description="aliases whose answers are pooled; none: the pool is off; in a variable with commas between"
+    )
+    pool_unit: Literal["question", "organisation"] = Field("question", description="what a pooled release protects")
+    pool_vector_source: Literal["released_text", "dp_mean"] = Field(
+        "released_text", description="what pooled entries are found by: their text's vector, or the noised mean"
+    )
+    pool_keys_max: int = Field(0, ge=0, le=1000, description="places C of an organisation per epoch; 0: the unit's own")
+    pool_epsilon_micro: int = Field(
+        0, ge=0, le=1_000_000_000, description="epsilon of selection, millionths; 0: the unit's own"
+    )
+    pool_delta_atto: int = Field(0, ge=0, le=10**15, description="delta of selection, 10^-18; 0: the unit's own")
+    pool_epoch_s: int = Field(0, ge=0, le=366 * 86_400, description="length of an epoch; 0: the unit's own")
+    pool_period_epochs: int = Field(0, ge=0, le=1000, description="epochs of a budget period; 0: the unit's own")
+    pool_budget_epsilon_micro: int = Field(
+        0,
+        ge=0,
+        le=10**12,
+        description="pure epsilon per organisation and period, millionths; 0: what its releases take",
+    )
+    pool_budget_rho_nano: int = Field(
+        0, ge=0, le=10**15, description="zCDP rho per organisation and period, 10^-9; 0: releases and noised allowance"
+    )
+    pool_budget_delta_atto: int = Field(
+        0, ge=0, le=10**16, description="delta per organisation and period, 10^-18; 0: what its releases take"
+    )
+    pool_noised_budget_rho_nano: int = Field(
+        20_000_000_000, ge=0, le=10**14, description="rho for noised entries in the default budget, 10^-9"
+    )
+    pool_noised_delta_atto: int = Field(
+        10**12, ge=1, le=10**15, description="delta at which the epsilon of a noised entry is meant, 10^-18"
+    )
+    pool_organisations_min: int = Field(
+        50, ge=2, le=1_000_000, description="organisations below which nothing is released"
+    )
+    pool_anchors: Path | None = Field(
+        None, description="file of public questions that votes gather round, one per line"
+    )
+    pool_quarantine_s: int = Field(
+        86_400, ge=0, le=90 * 86_400, description="how long a pooled answer waits to be redone"
+    )
+    pool_interval_s: float = Field(60.0, gt=0, le=86_400, description="how often the pool's work is looked for")
+    pool_vote_queue_max: int = Field(
+        10_000, ge=1, le=1_000_000, description="votes waiting before new ones are dropped"
+    )
+    pool_answer_batch_max: int = Field(64, ge=1, le=10_000, description="answers asked of runners in one go")
+    pool_alias_model: str = Field("", description="alias of the model that writes public questions for noised entries")
+    pool_clock_step_ms: int = Field(50, ge=1, le=10_000, description="step of the quantised clock of pool hits")
+    pool_clock_floor_ms: int = Field(50, ge=0, le=60_000, description="earliest time of a pool hit, by its clock")
+    pool_entries_max: int = Field(100_000, ge=1, le=100_000_000, description="entries of the pool before the oldest go")
+    pool_ttl_s: int = Field(365 * 86_400, ge=60, le=3_650 * 86_400, description="how long an entry of the pool lives")
+
     log_format: Literal["json", "console"] = Field("json", description="how log lines are written")
 
-    @field_validator("log_witnesses", mode="before")
+    @field_validator("log_witnesses", "pool_models", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        # A variable holds one text; neither URLs of ours nor verifier keys have commas.
+        # A variable holds one text; neither URLs of ours nor verifier keys nor aliases have commas.
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @property

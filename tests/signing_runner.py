@@ -18,7 +18,7 @@ from crypto.commitment import (
 from crypto.ed25519 import SigningKey
 from crypto.embedding_statement import EmbeddingStatement, sign_embedding
 from crypto.manifest import model_version
-from crypto.statement import ReceiptStatement, runtime_digest, sign_receipt
+from crypto.statement import EvidenceReference, ReceiptStatement, runtime_digest, sign_receipt
 from server.ports import Chunk, Completion, JsonObject, Provenance, UpstreamModel
 from server.upstream.errors import UpstreamUnavailable
 from server.upstream.runner_answers import EmbeddingStatementAnswer
@@ -114,7 +114,7 @@ class SigningRunner(FakeUpstream):
         statement = self.change(
             ReceiptStatement(
                 derivation=wanted["derivation"],
-                evidence=(),
+                evidence=tuple(EvidenceReference(**reference) for reference in wanted.get("evidence", [])),
                 grade="attested" if attested else "declared",
                 issued_at_ms=self.clock.now_ms(),
                 model_name="fake-model",

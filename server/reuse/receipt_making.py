@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from crypto.canonical import JsonValue
+from crypto.closed import write_record
 from crypto.commitment import (
     SALT_BYTES,
     output_commitment,
@@ -25,7 +26,14 @@ from crypto.dsse import Envelope, verify_envelope
 from crypto.ed25519 import Signer
 from crypto.errors import VerificationError
 from crypto.leaf import LeafKind, envelope_leaf
-from crypto.statement import ReceiptStatement, parse_receipt, receipt_id, sign_receipt, statement_digest
+from crypto.statement import (
+    EvidenceReference,
+    ReceiptStatement,
+    parse_receipt,
+    receipt_id,
+    sign_receipt,
+    statement_digest,
+)
 from server.ports import Clock, JsonObject, Provenance, RandomSource
 from server.reuse.pseudonyms import pseudonym_at
 from server.reuse.receipts import choices_of, salt_of
@@ -74,14 +82,16 @@ class ReceiptMaker:
         """The gateway's own key."""
         return self._signer
 
-    def ask(self, tenant: TenantContext) -> JsonObject:
-        """Return what a runner is asked to sign beside its answer to a request of *tenant*."""
-        return {
+    def ask(self, tenant: TenantContext, *, evidence: Sequence[EvidenceReference] = ()) -> JsonObject:
+        """Return what a runner is asked to sign beside its answer to a request of *tenant*, naming *evidence*."""
+        asked: JsonObject = {
             "derivation": "none",
             "parents": [],
             "policy": tenant.policy_digest,
             "tenant": pseudonym_at(tenant, self._clock.now_ms()),
         }
+        # Absent where there is none, so that a runner of an older release, which knows no evidence, still signs.
+        return asked | {"evidence": [write_record(reference) for reference in evidence]} if evidence else asked
 
     def declare(self, tenant: TenantContext, about: Receiptable) -> MadeReceipt:
         """Sign a `declared` receipt; raises `EncodingError` when something of it cannot be stated."""
@@ -110,14 +120,26 @@ class ReceiptMaker:
         return _made(statement, sign_receipt(statement, self._signer), salts)
 
     def accept(
-        self, tenant: TenantContext, about: Receiptable, provenance: Provenance, runner: RunnerIdentity
+        self,
+        tenant: TenantContext,
+        about: Receiptable,
+        provenance: Provenance,
+        runner: RunnerIdentity,
+        *,
+        evidence: Sequence[EvidenceReference] = (),
     ) -> MadeReceipt:
-        """Verify what *runner* signed of its answer to *tenant*; raises `VerificationError` or `EncodingError`."""
+        """Verify what *runner* signed of its answer to *tenant*; raises `VerificationError` or `EncodingError`.
+
+        The statement must name exactly the *evidence* that was asked for: whoever may name another's release could pass
+        a tenant's own answer off as the pool's.
+        """
         if provenance.statement is None:
             raise VerificationError("the runner signed nothing", reason="statement_malformed")
         envelope, statement = parse_receipt(provenance.statement)
         verify_envelope(envelope, runner.public_key)
         self._verify_terms(tenant, about, provenance, statement)
+        if statement.evidence != tuple(evidence):
+            raise VerificationError("the statement names evidence that nobody asked for", reason="evidence_mismatch")
         runner.verify_claims(statement)
         return _made(statement, envelope, _verify_openings(about, provenance, statement))
 

@@ -17,11 +17,12 @@ from crypto.closed import (
     read_list,
     read_pseudonym,
     read_record,
+    read_text,
     refuse_unsorted,
 )
 from crypto.errors import EncodingError
 from crypto.similarity import COMPONENT_MAX, DIMENSION_MAX
-from crypto.statement import DERIVATIONS, PARENTS_MAX, Derivation, Parent
+from crypto.statement import DERIVATIONS, EVIDENCE_MAX, PARENTS_MAX, Derivation, EvidenceReference, Parent
 from server.embedding.texts import TEXT_CHARACTERS_MAX
 from server.ports import JsonObject
 from server.runner.errors import RequestInvalid
@@ -36,6 +37,7 @@ class StatementRequest:
     parents: tuple[Parent, ...]
     policy: str | None
     tenant: str
+    evidence: tuple[EvidenceReference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ def take_statement_request(body: JsonObject) -> tuple[StatementRequest | None, J
         return None, body
     rest = {key: value for key, value in body.items() if key != STATEMENT_FIELD}
     try:
-        return StatementRequest(**read_record(body[STATEMENT_FIELD], STATEMENT_FIELD, _STATEMENT)), rest
+        return _read_statement(body[STATEMENT_FIELD]), rest
     except EncodingError as error:
         raise RequestInvalid(str(error), param=STATEMENT_FIELD) from None
 
@@ -69,6 +71,19 @@ def read_embedding_request(body: JsonObject) -> EmbeddingRequest:
         return EmbeddingRequest(**read_record(body, "the request", _EMBEDDING))
     except EncodingError as error:
         raise RequestInvalid(str(error)) from None
+
+
+def _read_statement(value: JsonValue) -> StatementRequest:
+    asks_for_evidence = isinstance(value, dict) and "evidence" in value
+    readers = _STATEMENT | _WITH_EVIDENCE if asks_for_evidence else _STATEMENT
+    return StatementRequest(**read_record(value, STATEMENT_FIELD, readers))
+
+
+def _read_evidence(value: JsonValue, where: str) -> tuple[EvidenceReference, ...]:
+    items = read_list(value, where, EVIDENCE_MAX)
+    found = tuple(EvidenceReference(**read_record(item, where, _EVIDENCE)) for item in items)
+    refuse_unsorted([(reference.type, reference.digest) for reference in found], where)
+    return found
 
 
 def _read_parents(value: JsonValue, where: str) -> tuple[Parent, ...]:
@@ -96,12 +111,15 @@ _PARENT: Final[Mapping[str, Reader]] = {
     "relation": one_of("adapted-from", "composed-of"),
     "statement": read_digest,
 }
-_STATEMENT: Final[Mapping[str, Reader]] = {
+_EVIDENCE: Final[Mapping[str, Reader]] = {"type": read_text, "digest": read_digest}
+_STATEMENT: Final[dict[str, Reader]] = {
     "derivation": one_of(*DERIVATIONS),
     "parents": _read_parents,
     "policy": or_null(read_digest),
     "tenant": read_pseudonym,
 }
+#: A gateway that knows of no evidence asks without the field; none is then stated.
+_WITH_EVIDENCE: Final[dict[str, Reader]] = {"evidence": _read_evidence}
 _EMBEDDING: Final[Mapping[str, Reader]] = {
     "embedder": read_digest,
     "statement": read_digest,

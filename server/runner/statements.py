@@ -105,7 +105,7 @@ class StatementMaker:
         manifest = answered.model.manifest
         return ReceiptStatement(
             derivation=asked.derivation,
-            evidence=(),
+            evidence=asked.evidence,
             grade="declared" if manifest is None else "attested",
             issued_at_ms=self._clock.now_ms(),
             model_name=answered.model.name,

@@ -19,7 +19,7 @@ from crypto.ed25519 import key_id
 from crypto.hit import parse_hit_record
 from crypto.leaf import LeafKind, envelope_leaf
 from crypto.merkle import leaf_hash
-from crypto.statement import ReceiptStatement, parse_receipt, statement_digest
+from crypto.statement import EvidenceReference, ReceiptStatement, parse_receipt, statement_digest
 from server.ports import JsonObject
 from server.standing import end_model_version, revoke_signer
 from server.store.log import LogRepository
@@ -195,6 +195,9 @@ LIES: dict[str, Callable[[ReceiptStatement], ReceiptStatement]] = {
     "other parameters": lambda s: replace(s, parameters={"temperature": "1"}),
     "another runtime": lambda s: replace(s, runtime="sha256:" + "0" * 64),
     "a model signature that is not there": lambda s: replace(s, openssf_digest="sha256:" + "0" * 64),
+    "evidence that nobody asked for": lambda s: replace(
+        s, evidence=(EvidenceReference("pool-release", "sha256:" + "0" * 64),)
+    ),
     "a derivation": lambda s: replace(s, derivation="adapted"),
     "a time long ago": lambda s: replace(s, issued_at_ms=s.issued_at_ms - 301_000),
     "a time to come": lambda s: replace(s, issued_at_ms=s.issued_at_ms + 301_000),

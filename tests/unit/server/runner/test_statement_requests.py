@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from crypto.statement import Parent
+from crypto.statement import EvidenceReference, Parent
 from server.ports import JsonObject
 from server.runner.errors import RequestInvalid
 from server.runner.statement_requests import (
@@ -45,6 +45,17 @@ def test_parents_and_policy_are_read() -> None:
     assert asked.policy == OTHER
 
 
+def test_evidence_is_read_where_it_is_asked_for() -> None:
+    evidence = [{"type": "pool-release", "digest": DIGEST}]
+    asked, _ = take_statement_request(BODY | {"hitproof_statement": ASKED | {"evidence": evidence}})
+    assert asked is not None
+    assert asked.evidence == (EvidenceReference("pool-release", DIGEST),)
+
+
+def evidence(digest: str = DIGEST) -> JsonObject:
+    return {"type": "pool-release", "digest": digest}
+
+
 UNTRUE: dict[str, Any] = {
     "null": None,
     "a list": [],
@@ -66,6 +77,12 @@ UNTRUE: dict[str, Any] = {
     "a parent of another relation": ASKED | {"parents": [parent("copied-from")]},
     "a parent that is no digest": ASKED | {"parents": [parent(statement="rcp_1")]},
     "a parent with more": ASKED | {"parents": [parent() | {"kind": 1}]},
+    "evidence null": ASKED | {"evidence": None},
+    "evidence that is no digest": ASKED | {"evidence": [evidence("rcp_1")]},
+    "evidence with more": ASKED | {"evidence": [evidence() | {"kind": 1}]},
+    "evidence out of order": ASKED | {"evidence": [evidence(OTHER), evidence()]},
+    "evidence twice": ASKED | {"evidence": [evidence(), evidence()]},
+    "too much evidence": ASKED | {"evidence": [evidence(f"sha256:{place:064x}") for place in range(17)]},
     "parents out of order": ASKED | {"parents": [parent(statement=OTHER), parent()]},
     "a parent twice": ASKED | {"parents": [parent(), parent()]},
     "too many parents": ASKED | {"parents": [parent(statement=f"sha256:{place:064x}") for place in range(65)]},
