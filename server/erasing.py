@@ -21,6 +21,9 @@ from server.store.erasure import ProofErasure, overwrite_freed_space
 from server.store.lookups import LookupRepository
 from server.store.maintenance import AuditEvent, add_notice, append_audit
 from server.store.platform import PlatformRepository
+from server.store.pool_items import PoolItemRepository
+from server.store.shares import ShareRepository
+from server.store.suppressions import SuppressionRepository
 from server.store.tenancy import DataKeyRepository, KeyRepository
 from tenants.data_keys import derive_tenant_key
 from tenants.errors import TenantError
@@ -122,6 +125,7 @@ def _destroy(
     DataKeyRepository(connection, tenant).destroy_all()
     EntryRepository(connection, tenant).delete(Selection(everything=True), at_ms=now_ms)
     LookupRepository(connection, tenant).delete_all()
+    _leave_pool(connection, tenant, now_ms=now_ms)
     files = ProofErasure(connection, tenant).run()
     if name is not None:
         # Said of nobody's rows: the leaf must outlive whatever else is forgotten of this tenant.
@@ -131,3 +135,15 @@ def _destroy(
     PlatformRepository(connection).set_tenant_status(tenant, "erased")
     add_notice(connection, tenant, "drop", at_ms=now_ms)
     return files
+
+
+def _leave_pool(connection: Connection, tenant: TenantId, *, now_ms: int) -> None:
+    """Take what *tenant* shared out of the pool. Its organisation's spendings stay: they are numbered without gaps.
+
+    Votes stay until their epoch ends: nobody can tell any more which of an organisation's tenants one was of.
+    """
+    shares = ShareRepository(connection, tenant)
+    items = shares.list_items()
+    PoolItemRepository(connection).withdraw(items, reason="whoever shared it was erased", at_ms=now_ms)
+    shares.delete_all()
+    SuppressionRepository(connection, tenant).delete_all()

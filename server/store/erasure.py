@@ -1,4 +1,4 @@
-"""Take out of the store what is kept to prove a tenant's answers, once its keys are destroyed."""
+"""Take out of the store what is kept to prove a tenant's answers or was shared, once its keys are destroyed."""
 
 from __future__ import annotations
 

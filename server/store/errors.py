@@ -8,6 +8,7 @@ crypto.errors.Error
     ├── Unstorable          a value that the database refuses: too long, out of range, or with a NUL
     ├── Conflict            the row is there already
     ├── LeaseLost           another process writes the log now
+    ├── BudgetExhausted     an organisation has not that much privacy left in this period
     └── NotFound            no such row for this tenant
 """
 
@@ -42,6 +43,10 @@ class Conflict(StoreError):
 
 class LeaseLost(StoreError):
     """The right to write the log has passed to another process; what was asked for did not happen."""
+
+
+class BudgetExhausted(StoreError):
+    """What was to be spent is more than the organisation's period has left; nothing was spent."""
 
 
 class NotFound(StoreError):

@@ -22,7 +22,7 @@ STORE = ROOT / "server" / "store"
 TENANT_TABLES = {name for name, table in metadata.tables.items() if "tenant_id" in table.c}
 #: What code outside the store may know of SQLAlchemy: the connection it hands on, and what can go wrong.
 OUTSIDE_MAY_IMPORT = {"sqlalchemy": {"Connection", "Engine"}, "sqlalchemy.exc": None}
-TABLES = {"server.store.tables", "server.store.log_tables"}
+TABLES = {"server.store.tables", "server.store.log_tables", "server.store.pool_tables"}
 STATEMENTS = {"select", "insert", "update", "delete"}
 RAW = {"text", "exec_driver_sql"}
 
@@ -63,6 +63,12 @@ PLATFORM_LEVEL = {
     ("log", "LogRepository.get_leaf"): "one log over all tenants; numbers come from rows that are a tenant's",
     ("log", "LogRepository.load_own"): "leaves that are nobody's",
     ("log", "LogRepository.load_unbatched"): "the sequencer batches every tenant's hits, each tenant's apart",
+    (
+        "shares",
+        "_WAITING",
+    ): "publishing goes through all tenants' labels, organisation by organisation; each row names its own",
+    ("pool", "_LOGGED"): "releases are nobody's, and so are their leaves",
+    ("ledger", "_LOGGED"): "a spending is an organisation's, and its leaf belongs to no tenant",
 }
 #: Repositories that hold no tenant; each of their statements on a tenant's table stands in `PLATFORM_LEVEL`.
 PLATFORM_REPOSITORIES = {"PlatformRepository", "LogRepository"}
@@ -84,7 +90,7 @@ def find_outside(source: str) -> list[str]:
 def _forbidden_names(node: ast.ImportFrom) -> list[str]:
     module = node.module or ""
     names = [alias.name for alias in node.names]
-    if module in TABLES or (module == "server.store" and {"tables", "log_tables"} & set(names)):
+    if module in TABLES or (module == "server.store" and {"tables", "log_tables", "pool_tables"} & set(names)):
         return [module]
     if _top(module) != "sqlalchemy":
         return []
@@ -222,6 +228,7 @@ def test_the_store_reaches_a_tenants_table_only_with_a_tenant() -> None:
         "def f():\n    from sqlalchemy import delete",
         "from server.store.tables import meta",
         "from server.store.log_tables import hits",
+        "from server.store.pool_tables import shares",
         "from server.store import tables",
         "def f(connection):\n    connection.exec_driver_sql('SELECT 1')",
         "def f(connection):\n    connection.connection.driver_connection.execute('SELECT 1')",

@@ -1,0 +1,83 @@
+"""What tenants consented to share: labelled entry by entry, published once, and revocable for good."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, func, select
+
+from server.store.errors import NotFound
+from server.store.pool_records import Share, ShareState, WaitingShare
+from server.store.scoped import TenantRepository, scoped_delete, scoped_insert, scoped_select, scoped_update
+from server.store.tables import shares, tenants
+from tenants.identifiers import EntryId, OrganisationId, TenantId
+
+PAGE_MAX: Final = 10_000
+
+_FIELDS: Final = tuple(Share.__dataclass_fields__)
+_COLUMNS: Final = tuple(shares.c[name] for name in _FIELDS)
+_SHARE: Final = scoped_select(shares, *_COLUMNS)
+_OF_ENTRY: Final = shares.c.entry_id == bindparam("of_entry")
+_WAITING: Final = (
+    select(tenants.c.id, tenants.c.organisation_id, *_COLUMNS)
+    .join_from(shares, tenants, tenants.c.id == shares.c.tenant_id)
+    .where(shares.c.state == "labelled", tenants.c.status == "active")
+    .order_by(tenants.c.organisation_id, shares.c.at_ms, shares.c.entry_id)
+)
+
+
+class ShareRepository(TenantRepository):
+    """The shares of one tenant."""
+
+    def put(self, share: Share) -> None:
+        """Store a share in the place of what was said of its entry before."""
+        values = {name: getattr(share, name) for name in _FIELDS}
+        changed = self._run(scoped_update(shares).where(_OF_ENTRY).values(**values), {"of_entry": share.entry_id})
+        if changed.rowcount == 0:
+            self._run(scoped_insert(shares).values(**values))
+
+    def find(self, entry: EntryId) -> Share | None:
+        """Return what was said of one entry."""
+        row = self._run(_SHARE.where(_OF_ENTRY), {"of_entry": entry}).first()
+        return None if row is None else _share(row)
+
+    def get(self, entry: EntryId) -> Share:
+        """Return what was said of one entry; raises `NotFound`."""
+        found = self.find(entry)
+        if found is None:
+            raise NotFound("this entry is not shared, and was not")
+        return found
+
+    def list_page(self, *, state: ShareState | None = None, after: EntryId | None = None, limit: int) -> list[Share]:
+        """Return shares, in *state* or in any, newest entry first, that begin behind *after*."""
+        statement = _SHARE.order_by(shares.c.entry_id.desc()).limit(min(limit, PAGE_MAX))
+        if state is not None:
+            statement = statement.where(shares.c.state == state)
+        if after is not None:
+            statement = statement.where(shares.c.entry_id < after)
+        return [_share(row) for row in self._run(statement)]
+
+    def count_by_state(self) -> dict[str, int]:
+        """Return how many shares are in each state that has any."""
+        statement = scoped_select(shares, shares.c.state, func.count()).group_by(shares.c.state)
+        return {row[0]: int(row[1]) for row in self._run(statement)}
+
+    def list_items(self) -> list[int]:
+        """Return the items of the pool that this tenant's entries became."""
+        statement = scoped_select(shares, shares.c.item_id).where(shares.c.item_id.is_not(None))
+        return [int(row[0]) for row in self._run(statement.order_by(shares.c.item_id))]
+
+    def delete_all(self) -> int:
+        """Forget every share of this tenant; return how many there were."""
+        return int(self._run(scoped_delete(shares)).rowcount)
+
+
+def list_waiting(connection: Connection, *, limit: int) -> list[WaitingShare]:
+    """Return labelled entries of all active tenants, organisation by organisation, longest waiting first."""
+    rows = connection.execute(_WAITING.limit(min(limit, PAGE_MAX)))
+    return [WaitingShare(TenantId(row[0]), OrganisationId(row[1]), _share(row[2:])) for row in rows]
+
+
+def _share(row: Any) -> Share:
+    aliases = None if row[4] is None else bytes(row[4])
+    return Share(EntryId(row[0]), row[1], row[2], row[3], aliases, row[5], row[6])
