@@ -34,6 +34,7 @@ from server.reuse.near import NearTier
 from server.reuse.opening import EntryOpener
 from server.reuse.quarantine import Quarantine
 from server.reuse.recorder import Recorder
+from server.reuse.release_clock import ReleaseClock
 from server.reuse.reporting import Reporter
 from server.reuse.retention import Retention
 from server.reuse.storing import Storer
@@ -110,7 +111,7 @@ class Gateway:
         self.state = self._state(self._engine())
 
     def _engine(self) -> ReuseEngine:
-        """Wire the lookup flow: both tiers, the computer behind them, and what reports on it."""
+        """Wire the lookup flow: the tiers, the computer behind them, and what reports on it."""
         outside, telemetry, clock = self._outside, self._telemetry, self._outside.clock
         digest = outside.embedder.digest
         quarantine = self.quarantine
@@ -129,6 +130,13 @@ class Gateway:
         accounting = Accounting(self.recorder, telemetry, clock, outside.random)
         reporter = Reporter(accounting, proving.journal, proving.high_water.state_of, clock, outside.random)
         exact = ExactTier(self.database, self.opener, proving.checker, quarantine, telemetry, clock)
+        release_clock = ReleaseClock(
+            clock,
+            outside.random,
+            step_ms=self._settings.pool_clock_step_ms,
+            floor_ms=self._settings.pool_clock_floor_ms,
+            tenants_max=self._settings.tenant_cache_max,
+        )
         computer = Computer(
             ComputerParts(
                 exact=exact,
@@ -140,6 +148,7 @@ class Gateway:
                 accounting=accounting,
                 reporter=reporter,
                 budget=TokenBudget(),
+                release_clock=release_clock,
                 telemetry=telemetry,
                 clock=clock,
                 embedder_digest=digest,
@@ -150,6 +159,8 @@ class Gateway:
             models=self.models,
             exact=exact,
             near=near,
+            pool=None,
+            release_clock=release_clock,
             computer=computer,
             storer=self.storer,
             receipts=proving.maker,

@@ -207,6 +207,7 @@ class Feedback(Shape):
     hit: str
     verdict: Literal["good", "bad"]
     quarantined: bool
+    suppressed: bool
 
 
 class Model(Shape):

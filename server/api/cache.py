@@ -12,18 +12,19 @@ from starlette.responses import Response
 from server.api.body import check, json_body_schema, read_json_object
 from server.api.chat import check_conversation, read_chat_request
 from server.api.schemas import ChatBody, FeedbackBody, InvalidateBody, PutEntryBody
-from server.api.state import admit, state_of
+from server.api.state import AppState, admit, state_of
 from server.errors import RequestError
 from server.identifiers import format_entry_id, parse_entry_id
 from server.ports import JsonObject
 from server.reuse.replay import client_response
 from server.reuse.request import ChatRequest, Steering
 from server.store.entries import EntryRepository, Selection
-from server.store.errors import NotFound
+from server.store.errors import Conflict, NotFound
 from server.store.lookups import LookupRepository
 from server.store.maintenance import AuditEvent, append_audit
 from server.store.records import EntrySummary, UsageRow
-from tenants.identifiers import EntryId, LookupId
+from server.store.suppressions import SuppressionRepository
+from tenants.identifiers import EntryId, LookupId, TenantId
 from tenants.scopes import Scope
 
 router = APIRouter(tags=["cache"])
@@ -201,7 +202,7 @@ async def get_stats(request: Request, days: Annotated[int, Query(ge=1, le=DAYS_M
 
 @router.post("/v1/cache/feedback", openapi_extra=json_body_schema(FeedbackBody))
 async def give_feedback(request: Request) -> Response:
-    """Say whether a hit was right; `bad` takes its entry out of service in the caller's partition."""
+    """Say whether a hit was right; `bad` takes its entry out of service for the caller, and for nobody else."""
     state = state_of(request)
     tenant = (await admit(request, Scope.INFER)).tenant
     body = check(FeedbackBody, await read_json_object(request, state.settings))
@@ -217,8 +218,27 @@ async def give_feedback(request: Request) -> Response:
         )
     )
     state.telemetry.labels.labels(label, "feedback").inc()
-    quarantined = body.verdict == "bad" and await state.engine.quarantine(tenant, record.entry_id, "feedback")
-    return _json({"object": "cache.feedback", "hit": body.hit, "verdict": body.verdict, "quarantined": quarantined})
+    is_bad, of_pool = body.verdict == "bad", record.tier == "pool"
+    suppressed = is_bad and of_pool and await _suppress(state, tenant, record.entry_id)
+    quarantined = is_bad and not of_pool and await state.engine.quarantine(tenant, record.entry_id, "feedback")
+    return _json(
+        {
+            "object": "cache.feedback",
+            "hit": body.hit,
+            "verdict": body.verdict,
+            "quarantined": quarantined,
+            "suppressed": suppressed,
+        }
+    )
+
+
+async def _suppress(state: AppState, tenant: TenantId, entry: EntryId) -> bool:
+    """Keep an entry of the pool from *tenant* from now on; False where it has left the pool since."""
+    try:
+        await state.database.write(lambda connection: SuppressionRepository(connection, tenant).add(entry))
+    except Conflict:
+        return False
+    return True
 
 
 def _selection(body: InvalidateBody, now_ms: int) -> Selection:

@@ -13,15 +13,16 @@ from starlette.responses import Response, StreamingResponse
 from crypto.errors import Error
 from server.api.body import check, json_body_schema, read_json_object
 from server.api.schemas import ChatBody
-from server.api.state import AppState, admit, state_of
+from server.api.state import Admitted, AppState, admit, state_of
 from server.api.steering import read_steering
 from server.errors import RequestError, error_object, show
 from server.ports import JsonObject
 from server.reuse.answers import Answer, LastChunk, StreamedAnswer
+from server.reuse.outcomes import Tier
 from server.reuse.request import ChatRequest
 from server.settings import Settings
 from tenants.identifiers import TenantId
-from tenants.scopes import Caller, Scope
+from tenants.scopes import Scope
 
 log = structlog.get_logger()
 
@@ -48,13 +49,14 @@ async def create_chat_completion(request: Request) -> Response:
     chat = await read_chat_request(request, state.settings)
     async with state.limits.place(who.tenant, who.caller.key_id, who.quota):
         answer = await state.engine.answer(who.tenant, who.caller.key_id, chat)
-        _check_egress(state, who.caller, answer.tenant)
         if isinstance(answer, Answer):
+            _check_egress(state, who, answer.tenant, answer.account.tier)
             return _whole(answer)
+        _check_egress(state, who, answer.tenant, answer.tier)
         # Until the first chunk is there, a failure is an HTTP status that clients know how to handle.
         first = await anext(answer.chunks)
     return StreamingResponse(
-        _events(state, who.caller, answer, first),
+        _events(state, who, answer, first),
         headers=answer.early,
         media_type="text/event-stream",
     )
@@ -73,15 +75,16 @@ def _whole(answer: Answer) -> Response:
 
 
 async def _events(
-    state: AppState, caller: Caller, answer: StreamedAnswer, first: JsonObject | LastChunk
+    state: AppState, who: Admitted, answer: StreamedAnswer, first: JsonObject | LastChunk
 ) -> AsyncIterator[bytes]:
     """Write server-sent events; the `hitproof` object rides on the last chunk, behind the text and the usage."""
     frame: JsonObject | None = None
     try:
-        context = await state.tenants.get(answer.tenant)
-        async with state.limits.place(answer.tenant, caller.key_id, context.quota):
+        context = await state.tenants.get(who.tenant)
+        async with state.limits.place(who.tenant, who.caller.key_id, context.quota):
             async for item in _from(first, answer.chunks):
-                _check_egress(state, caller, answer.tenant)
+                tier = item.account.tier if isinstance(item, LastChunk) else answer.tier
+                _check_egress(state, who, answer.tenant, tier)
                 if isinstance(item, LastChunk):
                     last = {**_empty(frame), "choices": [], "hitproof": item.account.to_json()}
                     yield b"data: " + orjson.dumps(last) + b"\n\ndata: [DONE]\n\n"
@@ -110,12 +113,19 @@ def _empty(frame: JsonObject | None) -> JsonObject:
     return {name: value for name, value in frame.items() if name not in ("choices", "usage")}
 
 
-def _check_egress(state: AppState, caller: Caller, tenant: TenantId) -> None:
-    """The last wall: an answer leaves only towards its own tenant."""
-    if tenant != caller.tenant:
+def _check_egress(state: AppState, who: Admitted, owner: TenantId, tier: Tier | None) -> None:
+    """The last wall: an answer leaves only towards its own tenant, and the pool's only as a hit of the pool."""
+    if not may_leave(owner, to=who.tenant, tier=tier, pool=state.engine.pool_id):
         state.telemetry.egress_refused.inc()
-        log.error("egress_refused", key=caller.key_id)
+        log.error("egress_refused", key=who.caller.key_id)
         raise ForeignAnswer("an answer was stopped because it was not the caller's")
+
+
+def may_leave(owner: TenantId, *, to: TenantId, tier: Tier | None, pool: TenantId | None) -> bool:
+    """Tell whether an answer of *owner* may go to the tenant *to*; every answer of the tier `pool` is the pool's."""
+    if tier == "pool":
+        return pool is not None and owner == pool
+    return owner == to
 
 
 def check_conversation(body: JsonObject, settings: Settings) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sqlalchemy import Connection
+
 from crypto.merkle import MemoryTree, NodeSource, inclusion_proof, leaf_hash
 from crypto.tlog_proof import HitProofExtra, ReceiptProofExtra, TlogProof, format_tlog_proof
 from server.audit.lines import stored_object
@@ -15,6 +17,8 @@ from server.store.database import Database
 from server.store.errors import NotFound
 from server.store.log import LogRepository
 from server.store.log_records import CheckpointRow, StoredHit, StoredLeaf, StoredReceipt
+from server.store.platform import PlatformRepository
+from server.store.pool_items import POOL_TENANT_META
 from server.store.receipts import HitRepository, ReceiptRepository
 from tenants.identifiers import TenantId
 
@@ -44,8 +48,8 @@ class ProofFiles:
         self._quorum = quorum
 
     def prove_receipt(self, tenant: TenantId, receipt: str) -> Pending | Proved:
-        """Return the proof of a receipt of *tenant*; raises `NotFound`."""
-        row = self._database.read_now(lambda c: ReceiptRepository(c, tenant).get(receipt))
+        """Return the proof of a receipt of *tenant*, or of the pool's if it answered *tenant*; raises `NotFound`."""
+        row = self._database.read_now(lambda c: _receipt_of(c, tenant, receipt))
         if row is None or row.body is None:
             raise NotFound("there is no such receipt")
         newest = self._newest(row.seq)
@@ -62,7 +66,7 @@ class ProofFiles:
             raise NotFound("there is no such hit; one of a moment ago is written down within a second")
         receipt, batch = self._database.read_now(
             lambda c: (
-                ReceiptRepository(c, tenant).get(found.receipt_id),
+                ReceiptRepository(c, _owner(c, tenant, found.tier)).get(found.receipt_id),
                 None if found.batch_seq is None else LogRepository(c).get_leaf(found.batch_seq),
             )
         )
@@ -106,6 +110,26 @@ class ProofFiles:
         if tiles is None:
             raise ExportUnavailable("this gateway's tiles are damaged; `hitproof log fsck` says where")
         return tiles
+
+
+def _receipt_of(connection: Connection, tenant: TenantId, receipt: str) -> StoredReceipt | None:
+    """Return a receipt of *tenant*, or one of the pool's that answered it."""
+    found = ReceiptRepository(connection, tenant).get(receipt)
+    if found is not None or not HitRepository(connection, tenant).has_of_pool(receipt):
+        return found
+    return ReceiptRepository(connection, _pool(connection)).get(receipt)
+
+
+def _owner(connection: Connection, tenant: TenantId, tier: str) -> TenantId:
+    """Return whose receipt stands behind a hit of *tenant*: the pool's in the tier `pool`, else its own."""
+    return _pool(connection) if tier == "pool" else tenant
+
+
+def _pool(connection: Connection) -> TenantId:
+    pool = PlatformRepository(connection).get_meta(POOL_TENANT_META)
+    if pool is None:
+        raise NotFound("there is no pool any more")
+    return TenantId(pool)
 
 
 def _is_within(leaf: StoredLeaf, checkpoint: CheckpointRow) -> bool:

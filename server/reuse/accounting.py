@@ -96,7 +96,8 @@ class Accounting:
                 model=model,
                 outcome=name,
                 tier=tier,
-                entry=entry,
+                # Nothing of an entry of the pool may tell that it was used.
+                entry=None if tier == "pool" else entry,
                 saved_prompt_tokens=0 if row is None or name != "hit" else row.prompt_tokens,
                 saved_output_tokens=0 if row is None or name != "hit" else row.output_tokens,
                 saved_micro=account.saved_micro,

@@ -9,7 +9,7 @@ from typing import Literal
 from server.identifiers import format_entry_id
 from server.ports import JsonObject
 from server.reuse.decision import Explanation
-from server.reuse.outcomes import Hit, Miss, Outcome, outcome_name
+from server.reuse.outcomes import Hit, Miss, Outcome, Tier, outcome_name
 from tenants.identifiers import LookupId, TenantId
 
 
@@ -41,13 +41,18 @@ class Account:
     saved_micro: int = 0
     receipt: ReceiptState | None = None
 
+    @property
+    def tier(self) -> Tier | None:
+        """The tier that answered, if one did."""
+        return self.outcome.tier if isinstance(self.outcome, Hit) else None
+
     def to_json(self) -> JsonObject:
         """Return the `hitproof` object: docs/reference/api.md describes each field."""
         outcome = self.outcome
         entry = outcome.entry if isinstance(outcome, Hit) else outcome.stored if isinstance(outcome, Miss) else None
         found: JsonObject = {
             "outcome": outcome_name(outcome),
-            "tier": outcome.tier if isinstance(outcome, Hit) else None,
+            "tier": self.tier,
             "derivation": outcome.derivation if isinstance(outcome, Hit) else "none",
             "entry": None if entry is None else format_entry_id(entry),
             "hit": self.lookup if isinstance(outcome, Hit) else None,
@@ -117,8 +122,12 @@ class LastChunk:
 
 @dataclass(frozen=True, slots=True)
 class StreamedAnswer:
-    """An answer in chunks for one tenant; the last item is a `LastChunk`. *early* is known before the first chunk."""
+    """An answer in chunks for one tenant; the last item is a `LastChunk`.
+
+    *early* is known before the first chunk, and so is *tier*, where a stored answer is given back.
+    """
 
     tenant: TenantId
     chunks: AsyncIterator[JsonObject | LastChunk]
     early: dict[str, str] = field(default_factory=dict)
+    tier: Tier | None = None

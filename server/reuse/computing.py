@@ -23,6 +23,7 @@ from server.reuse.outcomes import Bypass, Hit, Miss, Outcome
 from server.reuse.payload import provenance_to_json
 from server.reuse.proof_writing import SignerRevoked
 from server.reuse.receipt_making import MadeReceipt, Receiptable, ReceiptMaker
+from server.reuse.release_clock import ReleaseClock
 from server.reuse.replay import replay_chunks
 from server.reuse.reporting import Reporter
 from server.reuse.sight import Asked, Sight
@@ -47,6 +48,7 @@ class ComputerParts:
     accounting: Accounting
     reporter: Reporter
     budget: TokenBudget
+    release_clock: ReleaseClock
     telemetry: Telemetry
     clock: Clock
     embedder_digest: str
@@ -231,9 +233,17 @@ class Computer:
         account = self._parts.reporter.account(asked, final, sight, stored)
         account = replace(account, model_version=landed.model_version)
         self._parts.reporter.record(asked, account, sight)
+        if isinstance(final, Miss) and asked.tenant.policy.pool_clock == "sampled_miss":
+            self._note_miss(asked, landed)
         if sight is not None and sight.near is not None and flight.take_label():
             self._parts.labeller.offer(asked.tenant, account.lookup, sight.near, landed.completion.response)
         return account
+
+    def _note_miss(self, asked: Asked, landed: Landed) -> None:
+        """Remember how long the tenant's miss took: a hit of the pool may have to take as long."""
+        _, output_tokens, _ = self._parts.accounting.price(asked.model.record, landed.completion.response)
+        latency_s = self._parts.clock.monotonic_s() - asked.started_s
+        self._parts.release_clock.note_miss(asked.tenant.id, asked.model.record.alias, output_tokens, latency_s)
 
 
 def _created_s(response: JsonObject) -> int:

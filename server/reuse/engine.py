@@ -1,9 +1,10 @@
 """The lookup, from an authenticated request to an answer: every branch stands here, every leaf elsewhere.
 
     bypass? → exact? → embed → nearest in the tenant's own partition → guards → decide → verify on read → answer
+    miss there → the pool, where policy and request allow it → decide → verify on read → hold → answer
     miss → one flight per tenant and question → upstream → whole? → seal, store, feed in one transaction → answer
 
-Any doubt is a miss. The tenant is the caller's and enters nowhere else.
+Any doubt is a miss. The tenant is the caller's and enters nowhere else; what the pool answers is the pool's.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from server.reuse.models import ModelRegistry
 from server.reuse.near import NearTier
 from server.reuse.outcomes import Bypass, Hit, Miss, Refused
 from server.reuse.plan import reason_for_exact_only, reason_to_bypass
+from server.reuse.pool_tier import PoolTier
 from server.reuse.quarantine import Quarantine
 from server.reuse.receipt_making import Receiptable, ReceiptMaker
+from server.reuse.release_clock import ReleaseClock
 from server.reuse.reporting import Reporter
 from server.reuse.request import ChatRequest
 from server.reuse.sight import Asked, Sight
@@ -43,6 +46,8 @@ class ReuseEngine:
         models: ModelRegistry,
         exact: ExactTier,
         near: NearTier,
+        pool: PoolTier | None,
+        release_clock: ReleaseClock,
         computer: Computer,
         storer: Storer,
         receipts: ReceiptMaker,
@@ -56,6 +61,8 @@ class ReuseEngine:
         self._models = models
         self._exact = exact
         self._near = near
+        self._pool = pool
+        self._release_clock = release_clock
         self._computer = computer
         self._storer = storer
         self._receipts = receipts
@@ -64,6 +71,11 @@ class ReuseEngine:
         self._accounting = accounting
         self._clock = clock
         self._embedder_digest = embedder_digest
+
+    @property
+    def pool_id(self) -> TenantId | None:
+        """The tenant id of the pool that is read here, if one is."""
+        return None if self._pool is None else self._pool.id
 
     async def answer(self, tenant: TenantId, key: KeyId, request: ChatRequest) -> Answer | StreamedAnswer:
         """Answer *request* for the tenant of the caller's key, whole or in chunks as it asks."""
@@ -74,11 +86,15 @@ class ReuseEngine:
         if isinstance(sight.outcome, Hit):
             if self._accounting.is_audited(asked.tenant.policy, sight.outcome):
                 sight = sight.without_hit("audit")
-            elif self._reporter.may_give_hits:
-                return self._hit(asked, sight)
             else:
+                if sight.is_pool_asked:
+                    await self._hold(asked, sight)
+                if self._reporter.may_give_hits:
+                    return self._hit(asked, sight)
                 sight = sight.without_hit("log_behind")
         if request.steering.only_if_cached:
+            if sight.is_pool_asked:
+                await self._hold(asked, sight)
             return self._refuse(asked, sight)
         return await self._computer.compute(asked, sight, sight.outcome)
 
@@ -88,6 +104,8 @@ class ReuseEngine:
         if asked.bypass is not None:
             return self._reporter.account(asked, Bypass(asked.bypass), None), None
         sight = await self._look(asked, search=True)
+        if sight.is_pool_asked:
+            await self._hold(asked, sight)
         return self._reporter.account(asked, sight.outcome, sight), sight.response
 
     async def put(self, tenant: TenantId, key: KeyId, request: ChatRequest, response: JsonObject) -> Stored:
@@ -126,12 +144,14 @@ class ReuseEngine:
         return Asked(context, key, request, model, bypass, self._clock.monotonic_s())
 
     async def _look(self, asked: Asked, *, search: bool) -> Sight:
-        """Look in the exact tier, then by meaning."""
+        """Look in the exact tier, then by meaning, then in the pool."""
         identity = asked.identify(asked.model.model_version, self._embedder_digest)
         exact = await self._exact.ask(asked, identity) if search else None
         if isinstance(exact, Sight):
             return exact
         sight = await self._look_near(asked, identity, search=search)
+        if self._pool is not None and asked.tenant.policy.pool_read:
+            sight = await self._look_in_pool(self._pool, asked, sight)
         if isinstance(exact, Doubt) and exact.reason in OF_RECEIPTS and isinstance(sight.outcome, Miss):
             # The very request is there and may not answer for its receipt's sake: that is what its owner can mend.
             return replace(sight, outcome=Miss(exact.reason))
@@ -163,6 +183,23 @@ class ReuseEngine:
         if isinstance(near.decision, WouldAccept):
             return Sight(Miss("shadow"), None, None, identity, near)
         return Sight(Miss(_reason(near.decision, near.doubt)), None, None, identity, near)
+
+    async def _look_in_pool(self, pool: PoolTier, asked: Asked, sight: Sight) -> Sight:
+        """Ask the pool where the private tier compared and had nothing; shadow mode has no part in it."""
+        compared = sight.near is not None and sight.near.decision is not None
+        if not compared or not isinstance(sight.outcome, Miss) or asked.tenant.policy.mode != "static":
+            return sight
+        return await pool.ask(asked, sight)
+
+    async def _hold(self, asked: Asked, sight: Sight) -> None:
+        """Let what the pool had a part in leave by the caller's clock, whether it found anything or not."""
+        await self._release_clock.hold(
+            asked.tenant.policy.pool_clock,
+            asked.tenant.id,
+            asked.model.record.alias,
+            0 if sight.row is None else sight.row.output_tokens,
+            started_s=asked.started_s,
+        )
 
     async def quarantine(self, tenant: TenantId, entry: EntryId, reason: str) -> bool:
         """Take an entry of *tenant* out of service; False when there was none, or the store cannot do so now."""

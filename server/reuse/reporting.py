@@ -92,7 +92,7 @@ class Reporter:
     def replay(
         self, asked: Asked, response: JsonObject, account: Account, *, owner: TenantId
     ) -> Answer | StreamedAnswer:
-        """Give *response* back; *owner* is whose it is by its row, which the egress check compares with the caller."""
+        """Give *response* back; *owner* is whose it is by its row: the caller's own, or the pool's in the tier `pool`."""
         identifier = f"chatcmpl-{account.lookup.partition('_')[2]}"
         created_s = self._clock.now_ms() // 1000
         if not asked.request.is_streamed:
@@ -101,7 +101,7 @@ class Reporter:
         chunks = replay_chunks(
             response, identifier=identifier, created_s=created_s, with_usage=asked.request.wants_usage
         )
-        return StreamedAnswer(owner, _then(chunks, LastChunk(account)), account.headers())
+        return StreamedAnswer(owner, _then(chunks, LastChunk(account)), account.headers(), account.tier)
 
 
 async def _then(chunks: Iterator[JsonObject], last: LastChunk) -> AsyncIterator[JsonObject | LastChunk]:

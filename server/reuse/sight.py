@@ -20,7 +20,10 @@ from tenants.identifiers import KeyId
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What a lookup found before anything was computed: a hit with its response and receipt, or the reason for none."""
+    """What a lookup found before anything was computed: a hit with its response and receipt, or the reason for none.
+
+    *near* is always of the tenant's own partition, also where the pool answered: nothing of the pool's candidates is kept.
+    """
 
     outcome: Outcome
     response: JsonObject | None
@@ -28,6 +31,7 @@ class Sight:
     identity: Identity
     near: Near | None
     receipt: Receipt | None = None
+    is_pool_asked: bool = False
 
     @property
     def guard(self) -> str | None:

@@ -95,6 +95,13 @@ class HitRepository(TenantRepository):
         row = self._run(_HIT.where(hits.c.id == bindparam("hit")), {"hit": hit}).first()
         return None if row is None else _hit(row)
 
+    def has_of_pool(self, receipt: str) -> bool:
+        """Return whether the pool's *receipt* answered this tenant."""
+        statement = scoped_select(hits, hits.c.id).where(
+            hits.c.tier == "pool", hits.c.receipt_id == bindparam("receipt")
+        )
+        return self._run(statement.limit(1), {"receipt": receipt}).first() is not None
+
     def list_batch(self, batch_seq: int) -> list[StoredHit]:
         """Return every hit of one batch, by position."""
         statement = _HIT.where(hits.c.batch_seq == batch_seq).order_by(hits.c.position)
