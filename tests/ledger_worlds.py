@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 START_MS: Final = 1_790_000_000_000
 PERIOD_MS: Final = 1_000_000
 #: ε = 0.5 over 4 keys: a release costs 2 of the period's ε.
-CHARGE: Final = LaplaceSelection(epsilon_micro=500_000, keys_max=4, threshold=11)
+CHARGE: Final = LaplaceSelection(epsilon_micro=500_000, keys_max=4, threshold=40)
 SUM: Final = GaussianSum(keys_max=4, multiplier_squared_micro=9_000_000)
 COST: Final = CHARGE.cost()
 #: Three releases of `CHARGE`, and not a millionth more.

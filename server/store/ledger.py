@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 from sqlalchemy import Connection, func, insert, select, update
 
 from crypto.bodies import PrivacySpending
+from crypto.charges import read_cost
 from crypto.release import LedgerHead
 from crypto.spending import Budget, Charge, Cost, Period, Spending, Unit, parse_spending, sorted_charges, total_cost
 from server.store.errors import BudgetExhausted, Conflict, NotFound, StoreError
@@ -139,7 +140,11 @@ class LedgerRepository:
         return default if row is None else Budget(*row)
 
     def set_budget(self, organisation: OrganisationId, from_period: int, budget: Budget) -> None:
-        """Give *organisation* another budget from a period on; raises `Conflict` where that has begun to be spent."""
+        """Give *organisation* another budget from a period on; raises `Conflict` where that has begun to be spent.
+
+        Raises `EncodingError` for numbers that no spending could state.
+        """
+        read_cost(asdict(budget), "the budget")
         self._hold(organisation)
         begun = select(privacy_spendings.c.number).where(
             privacy_spendings.c.organisation_id == organisation, privacy_spendings.c.period >= from_period
