@@ -35,6 +35,7 @@ from .dsse import PAYLOAD_BUNDLE, Envelope, sign_envelope
 from .ed25519 import Signer
 from .errors import EncodingError, VerificationError
 from .leaf import LEAF_BYTES
+from .ledger_lines import ReleaseLine, SpendingLine
 from .status import StatusList, parse_status_list
 
 MANIFEST_MEMBER: Final = "bundle.json"
@@ -66,12 +67,20 @@ class BundleParts:
     models: tuple[ModelLine, ...] = ()
     publishers: tuple[PublisherLine, ...] = ()
     checkpoints: tuple[CheckpointLine, ...] = ()
+    releases: tuple[ReleaseLine, ...] = ()
+    spendings: tuple[SpendingLine, ...] = ()
 
     @property
     def counts(self) -> Counts:
-        """How many lines of evidence, hits, openings and receipts there are."""
-        hits = sum(len(line.records) for line in self.hits)
-        return Counts(len(self.evidence), hits, len(self.openings), len(self.receipts))
+        """How many lines of each kind there are."""
+        return Counts(
+            evidence=len(self.evidence),
+            hits=sum(len(line.records) for line in self.hits),
+            openings=len(self.openings),
+            receipts=len(self.receipts),
+            releases=len(self.releases),
+            spendings=len(self.spendings),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +134,8 @@ def encode_members(parts: BundleParts) -> dict[str, bytes]:
         "policies.jsonl": _encode_lines(line.to_json() for line in parts.policies),
         "publishers.jsonl": _encode_lines(line.to_json() for line in parts.publishers),
         "receipts.jsonl": _encode_lines(line.to_json() for line in parts.receipts),
+        "releases.jsonl": _encode_lines(line.to_json() for line in parts.releases),
+        "spendings.jsonl": _encode_lines(line.to_json() for line in parts.spendings),
         "status.json": parts.status.to_payload(),
     }
     _refuse_unordered(parts)
@@ -195,6 +206,8 @@ def read_parts(manifest: BundleManifest, members: Mapping[str, bytes]) -> Bundle
         models=_read_lines(members, "models.jsonl", ModelLine.read),
         publishers=_read_lines(members, "publishers.jsonl", PublisherLine.read),
         checkpoints=_read_lines(members, "checkpoints.jsonl", CheckpointLine.read),
+        releases=_read_lines(members, "releases.jsonl", ReleaseLine.read),
+        spendings=_read_lines(members, "spendings.jsonl", SpendingLine.read),
     )
     try:
         _refuse_unordered(parts)
@@ -233,6 +246,8 @@ def _refuse_unordered(parts: BundleParts) -> None:
     refuse_unsorted([line.policy for line in parts.policies], "the lines of policies.jsonl")
     refuse_unsorted([line.model_version for line in parts.publishers], "the lines of publishers.jsonl")
     refuse_unsorted([line.index for line in parts.receipts], "the lines of receipts.jsonl")
+    refuse_unsorted([line.index for line in parts.releases], "the lines of releases.jsonl")
+    refuse_unsorted([line.index for line in parts.spendings], "the lines of spendings.jsonl")
 
 
 def _read_checkpoint(data: bytes) -> str:

@@ -5,12 +5,14 @@ Format: docs/formats.md, "Bundle v1".
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from .archive import ARCHIVE_BYTES_MAX
 from .canonical import JsonValue
 from .closed import (
+    Reader,
     encode_closed,
     or_null,
     parse_closed,
@@ -20,9 +22,12 @@ from .closed import (
     read_key_id,
     read_list,
     read_object,
+    read_pseudonym,
+    read_record,
     read_text,
     refuse_unsorted,
     refused_as,
+    write_record,
 )
 from .dsse import PAYLOAD_BUNDLE, PAYLOAD_BYTES_MAX, Envelope, parse_envelope
 from .errors import EncodingError
@@ -42,6 +47,8 @@ MEMBER_NAMES: Final = (
     "policies.jsonl",
     "publishers.jsonl",
     "receipts.jsonl",
+    "releases.jsonl",
+    "spendings.jsonl",
     "status.json",
 )
 _KEYS: Final = frozenset({"counts", "made_at_ms", "members", "origin", "root", "schema", "scope", "signer", "size"})
@@ -49,21 +56,18 @@ _KEYS: Final = frozenset({"counts", "made_at_ms", "members", "origin", "root", "
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many lines of evidence, hits, openings and receipts a bundle holds."""
+    """How many lines of each kind a bundle holds."""
 
     evidence: int
     hits: int
     openings: int
     receipts: int
+    releases: int
+    spendings: int
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the manifest's object."""
-        return {
-            "evidence": self.evidence,
-            "hits": self.hits,
-            "openings": self.openings,
-            "receipts": self.receipts,
-        }
+        return write_record(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +88,27 @@ class PseudonymKey:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolScope:
+    """The pool's tenant id and the keys that open its pseudonyms, where a receipt or a policy of it is in the bundle."""
+
+    tenant: str
+    pseudonyms: tuple[PseudonymKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Scope:
-    """What a bundle is about: one tenant, perhaps one model version, from *since_ms* to before *until_ms*."""
+    """What a bundle is about: one tenant, perhaps one model version, from *since_ms* to before *until_ms*.
+
+    *organisation* is the pseudonym of the tenant's organisation in the pool's ledger, where it ever spent.
+    """
 
     tenant: str
     pseudonyms: tuple[PseudonymKey, ...]
     since_ms: int | None = None
     until_ms: int | None = None
     model_version: str | None = None
+    organisation: str | None = None
+    pool: PoolScope | None = None
 
     def covers(self, at_ms: int) -> bool:
         """Say whether *at_ms* lies within the scope's time."""
@@ -101,7 +118,9 @@ class Scope:
         """Return the manifest's object."""
         return {
             "model_version": self.model_version,
-            "pseudonyms": [{"epoch": one.epoch, "key": one.key.hex()} for one in self.pseudonyms],
+            "organisation": self.organisation,
+            "pool": None if self.pool is None else write_record(self.pool),
+            "pseudonyms": [write_record(one) for one in self.pseudonyms],
             "since_ms": self.since_ms,
             "tenant": self.tenant,
             "until_ms": self.until_ms,
@@ -163,8 +182,8 @@ def parse_manifest(data: bytes) -> tuple[Envelope, BundleManifest]:
 
 
 def _read_counts(value: JsonValue) -> Counts:
-    found = read_object(value, "counts", frozenset({"evidence", "hits", "openings", "receipts"}))
-    return Counts(*(read_integer(found[name], name) for name in ("evidence", "hits", "openings", "receipts")))
+    names = ("evidence", "hits", "openings", "receipts", "releases", "spendings")
+    return Counts(**read_record(value, "counts", dict.fromkeys(names, read_integer)))
 
 
 def _read_members(value: JsonValue) -> tuple[Member, ...]:
@@ -181,21 +200,28 @@ def _read_member(value: JsonValue) -> Member:
 
 
 def _read_scope(value: JsonValue) -> Scope:
-    keys = frozenset({"model_version", "pseudonyms", "since_ms", "tenant", "until_ms"})
-    found = read_object(value, "scope", keys)
-    pseudonyms = tuple(
-        _read_pseudonym_key(item) for item in read_list(found["pseudonyms"], "pseudonyms", PSEUDONYMS_MAX)
-    )
-    refuse_unsorted([one.epoch for one in pseudonyms], "pseudonyms")
-    return Scope(
-        tenant=read_text(found["tenant"], "tenant"),
-        pseudonyms=pseudonyms,
-        since_ms=or_null(read_integer)(found["since_ms"], "since_ms"),
-        until_ms=or_null(read_integer)(found["until_ms"], "until_ms"),
-        model_version=or_null(read_digest)(found["model_version"], "model_version"),
-    )
+    return Scope(**read_record(value, "scope", _SCOPE))
 
 
-def _read_pseudonym_key(value: JsonValue) -> PseudonymKey:
-    found = read_object(value, "a pseudonym", frozenset({"epoch", "key"}))
-    return PseudonymKey(read_integer(found["epoch"], "epoch"), read_hex_32(found["key"], "key"))
+def _read_pool(value: JsonValue, where: str) -> PoolScope:
+    return PoolScope(**read_record(value, where, _POOL))
+
+
+def _read_pseudonyms(value: JsonValue, where: str) -> tuple[PseudonymKey, ...]:
+    items = read_list(value, where, PSEUDONYMS_MAX)
+    found = tuple(PseudonymKey(**read_record(item, "a pseudonym", _PSEUDONYM)) for item in items)
+    refuse_unsorted([one.epoch for one in found], where)
+    return found
+
+
+_PSEUDONYM: Final[Mapping[str, Reader]] = {"epoch": read_integer, "key": read_hex_32}
+_POOL: Final[Mapping[str, Reader]] = {"pseudonyms": _read_pseudonyms, "tenant": read_text}
+_SCOPE: Final[Mapping[str, Reader]] = {
+    "model_version": or_null(read_digest),
+    "organisation": or_null(read_pseudonym),
+    "pool": or_null(_read_pool),
+    "pseudonyms": _read_pseudonyms,
+    "since_ms": or_null(read_integer),
+    "tenant": read_text,
+    "until_ms": or_null(read_integer),
+}
