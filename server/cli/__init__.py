@@ -17,6 +17,7 @@ from server.cli import (
     model_files,
     models,
     policies,
+    privacy,
     quickstart,
     runner,
     serve,
@@ -49,6 +50,7 @@ app.add_typer(cache.app, name="cache")
 app.add_typer(log.app, name="log")
 app.add_typer(audit.app, name="audit")
 app.add_typer(trust.app, name="trust")
+app.add_typer(privacy.app, name="privacy")
 
 
 def main() -> None:
