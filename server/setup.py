@@ -19,6 +19,7 @@ from server.reuse.policy import ReusePolicy, policy_digest
 from server.store.errors import Conflict, NotFound
 from server.store.maintenance import AuditEvent, add_notice, append_audit
 from server.store.platform import PlatformRepository
+from server.store.pool_items import POOL_TENANT_META
 from server.store.records import (
     ApiKeyRecord,
     ModelRecord,
@@ -118,6 +119,8 @@ def create_key(
     else:
         if PlatformRepository(connection).get_tenant(tenant).status == "erased":
             raise Conflict("the tenant was erased, and a key to it would open nothing; name another tenant")
+        if tenant == PlatformRepository(connection).get_meta(POOL_TENANT_META):
+            raise Conflict("this tenant is the pool, which nobody asks in the name of; name another tenant")
         KeyRepository(connection, tenant).add(record)
     return record, minted.text
 

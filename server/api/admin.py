@@ -37,6 +37,7 @@ from server.api.state import authenticate, state_of
 from server.datafolder import DataFolder
 from server.erasing import erase_tenant, remove_exports
 from server.errors import RequestError
+from server.pool.principal import list_customer_organisations, list_customers
 from server.reuse.models import manifest_of
 from server.setup import (
     create_organisation,
@@ -62,7 +63,7 @@ router = APIRouter(prefix="/admin/v1", tags=["admin"], route_class=IdempotentRou
 async def list_organisations(request: Request) -> Response:
     """List the organisations."""
     await authenticate(request, Scope.PLATFORM_ADMIN)
-    rows = await state_of(request).database.read(lambda c: PlatformRepository(c).list_organisations())
+    rows = await state_of(request).database.read(list_customer_organisations)
     return list_response([{"id": row.id, "name": row.name, "created_at_ms": row.created_at_ms} for row in rows])
 
 
@@ -85,7 +86,7 @@ async def list_tenants(request: Request) -> Response:
     state = state_of(request)
     caller = await authenticate_admin(request)
     if caller.tenant is None:
-        rows = await state.database.read(lambda c: PlatformRepository(c).list_tenants())
+        rows = await state.database.read(list_customers)
     else:
         own = caller.tenant
         rows = [await state.database.read(lambda c: PlatformRepository(c).get_tenant(own))]

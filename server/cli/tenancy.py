@@ -38,10 +38,10 @@ def create_organisation(
 @organisations.command("list")
 def list_organisations(data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List organisations."""
-    from server.store.platform import PlatformRepository
+    from server.pool.principal import list_customer_organisations
 
     with opened(settings_from(data, config)) as store:
-        rows = store.database.read_now(lambda c: PlatformRepository(c).list_organisations())
+        rows = store.database.read_now(list_customer_organisations)
         print_result([{"id": row.id, "name": row.name} for row in rows], as_json=as_json)
 
 
@@ -81,16 +81,15 @@ def create_tenant(
 @tenants.command("list")
 def list_tenants(data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List tenants."""
-    from server.store.platform import PlatformRepository
+    from server.pool.principal import list_customer_organisations, list_customers
 
     with opened(settings_from(data, config)) as store:
 
         def load(connection: Connection) -> list[dict[str, Any]]:
-            platform = PlatformRepository(connection)
-            names = {row.id: row.name for row in platform.list_organisations()}
+            names = {row.id: row.name for row in list_customer_organisations(connection)}
             return [
                 {"id": row.id, "organisation": names[row.organisation_id], "name": row.name, "status": row.status}
-                for row in platform.list_tenants()
+                for row in list_customers(connection)
             ]
 
         print_result(store.database.read_now(load), as_json=as_json)

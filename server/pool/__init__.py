@@ -1,0 +1,1 @@
+"""The pool: what organisations share. Votes in, releases out, answers made anew."""
