@@ -22,7 +22,7 @@ CALLS_MAX: Final = 64
 MARKDOWN_LINK: Final = re.compile(
     r"!?\[[^\]\n]{0,300}\]\s?\(|!?\[[^\]\n]{0,300}\]\[[^\]\n]{0,100}\]|^\s{0,3}\[[^\]\n]{1,100}\]:", re.M
 )
-HTML: Final = re.compile(r"<[/!?]?[a-z][a-z0-9:-]{0,30}(?=[\s/>])|<!--|&#x?[0-9a-f]{1,6};|&(?:lt|gt|quot|amp);", re.I)
+HTML: Final = re.compile(r"<[/!?]?[a-z][a-z0-9:-]{0,30}(?=[\s/>]|$)|<!--|&#x?[0-9a-f]{1,6};|&(?:lt|gt|quot|amp);", re.I)
 SCRIPT: Final = re.compile(r"(?:javascript|vbscript|data)\s{0,4}:\s{0,4}\S|\bon[a-z]{3,20}\s{0,4}=\s{0,4}[\"']", re.I)
 TEMPLATE: Final = re.compile(
     r"<\||\|>|\[/?INST\]|<<SYS>>|\[TOOL_CALLS?\]|</?tool_|\bfunction_call\b|\btool_calls?\b", re.I

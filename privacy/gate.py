@@ -42,6 +42,8 @@ IMITATING: Final = frozenset(
 )
 #: Letters that pass for ASCII letters and that no normal form maps to them: phonetic letters and small capitals.
 PHONETIC: Final = ((0x0250, 0x02AF), (0x1D00, 0x1DBF), (0xA720, 0xA7FF), (0xAB30, 0xAB6F))
+#: Greek letters that units are written with, in words of Latin ones.
+UNIT_LETTERS: Final = "μΩ"
 WORD: Final = re.compile(r"[^\W\d_]+")
 
 
@@ -105,6 +107,7 @@ def scripts_of(word: str) -> frozenset[str]:
     return frozenset(
         "LATIN" if character.isascii() else unicodedata.name(character, "UNNAMED").split(" ", 1)[0]
         for character in word
+        if character not in UNIT_LETTERS
     )
 
 

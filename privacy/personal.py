@@ -82,7 +82,7 @@ SECRET_BITS_MIN: Final = 3.2
 
 def find_personal(text: str) -> str | None:
     """Return what *text* (as a reader sees it) seems to hold, or None: `email`, `url`, `iban`, `card`, `ip`, `secret`,
-    `id`, `date`, `phone`, `address`, `handle`, `path`, `name`.
+    `id`, `date`, `address`, `phone`, `handle`, `path`, `name`.
     """
     if EMAIL.search(text):
         return "email"
@@ -100,6 +100,8 @@ def find_personal(text: str) -> str | None:
         return "id"
     if DATE.search(text):
         return "date"
+    if ADDRESS.search(text) or NAMED_ADDRESS.search(text):
+        return "address"
     if any(is_phone(found.group()) for found in PHONE.finditer(text)):
         return "phone"
     if any(is_long_number(found.group()) for found in LONG_NUMBER.finditer(text)):
@@ -107,8 +109,6 @@ def find_personal(text: str) -> str | None:
     if any(is_mixed_number(found.group()) for found in MIXED_NUMBER.finditer(text)):
         return "id"
     for reason, pattern in (
-        ("address", ADDRESS),
-        ("address", NAMED_ADDRESS),
         ("handle", HANDLE),
         ("path", PATH),
         ("name", NAME),

@@ -15,7 +15,7 @@ TEXT_CHARACTERS_MAX: Final = 16_384
 #: Punctuation with several faces, told one way.
 FACES: Final = {
     ord(face): one
-    for one, faces in {"'": "‘’‛ʼʹ′´`", '"': "“”„‟″«»", "-": "‐‑‒–—―−﹣", "/": "⁄∕", "*": "×∗", ":": "∶"}.items()
+    for one, faces in {"'": "‘’‛ʼʹ′´", '"': "“”„‟″«»", "-": "‐‑‒–—―−﹣", "/": "⁄∕", "*": "×∗", ":": "∶"}.items()
     for face in faces
 }
 #: Code points that show nothing and that Unicode does not count as format characters.
@@ -35,10 +35,11 @@ def visible(text: str) -> str:
     """
     text = text[:TEXT_CHARACTERS_MAX]
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", _bounded_marks(text))
+        # Before NFKC too, which would take "´" for a space with an accent on it.
+        text = unicodedata.normalize("NFKC", _bounded_marks(text.translate(FACES)))
         text = INVISIBLE.sub("", text.translate(FACES))
         text = "".join(character for character in text if unicodedata.category(character) != "Cf")
-    return text.translate(FACES)
+    return text
 
 
 def normalise(text: str) -> str:
