@@ -7,8 +7,9 @@ by use, so that nobody's questions decide what another finds quickly.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from sqlalchemy import Connection
@@ -23,6 +24,9 @@ from server.store.database import Database
 from server.store.entries import EntryRepository
 from server.store.records import StoredEntry
 from tenants.identifiers import EntryId
+
+#: Reads the aliases of entries of the pool.
+AliasLoader: TypeAlias = Callable[[TenantContext, Sequence[EntryId]], Awaitable[dict[EntryId, tuple[Alias, ...]]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +63,28 @@ def rows_of(aliases: Sequence[Alias], dimension: int) -> AliasRows:
     return AliasRows(tuple(place for place, _ in kept), np.stack([row for _, row in kept]))
 
 
-class AliasBook:
-    """Keeps at most *aliases_max* aliases of the pool's entries."""
+class AliasReader:
+    """Reads the aliases of the pool's entries from the store."""
 
-    def __init__(self, database: Database, opener: EntryOpener, *, aliases_max: int) -> None:
+    def __init__(self, database: Database, opener: EntryOpener) -> None:
         self._database = database
         self._opener = opener
+
+    async def load(self, pool: TenantContext, entries: Sequence[EntryId]) -> dict[EntryId, tuple[Alias, ...]]:
+        """Return the aliases of those of *entries* that are live and open; raises `StoreError`."""
+        found: dict[EntryId, tuple[Alias, ...]] = {}
+        for row in await self._database.read(lambda connection: _load(connection, pool, entries)):
+            payload = await self._opener.open(pool, row)
+            if payload is not None and payload.aliases is not None:
+                found[row.id] = payload.aliases
+        return found
+
+
+class AliasBook:
+    """Keeps at most *aliases_max* aliases of the pool's entries, which *load* reads."""
+
+    def __init__(self, load: AliasLoader, *, aliases_max: int) -> None:
+        self._load = load
         self._aliases_max = aliases_max
         self._kept: OrderedDict[EntryId, AliasRows] = OrderedDict()
         self._count = 0
@@ -73,12 +93,9 @@ class AliasBook:
         """Return the aliases of those of *entries* that open; raises `StoreError`."""
         found = {entry: self._kept[entry] for entry in entries if entry in self._kept}
         missing = [entry for entry in entries if entry not in found]
-        if missing:
-            for row in await self._database.read(lambda connection: _load(connection, pool, missing)):
-                payload = await self._opener.open(pool, row)
-                if payload is not None and payload.aliases is not None:
-                    found[row.id] = rows_of(payload.aliases, dimension)
-                    self._keep(row.id, found[row.id])
+        for entry, aliases in (await self._load(pool, missing)).items() if missing else ():
+            found[entry] = rows_of(aliases, dimension)
+            self._keep(entry, found[entry])
         return found
 
     def _keep(self, entry: EntryId, aliases: AliasRows) -> None:

@@ -265,6 +265,7 @@ def test_reading_a_text_of_a_quarter_million_characters_takes_no_time() -> None:
     assert cpu_s(lambda: facts_of(text)) < 0.01
 
 
+@pytest.mark.alone
 def test_reading_takes_time_in_proportion_to_the_length() -> None:
     sentence = "How do I move 3 boxes from the old flat in Graz to the new one by Monday, not later? "
 
