@@ -4,6 +4,7 @@ crypto.errors.Error
 └── VectorIndexError
     ├── RowsRefused             ids or vectors of a wrong shape, type or size: nothing was changed
     ├── IndexBroken             an adapter failed half-way; drop the index and load it again from the store
+    ├── DeviceUnusable          a device that is absent, cannot scan, or does not score exactly
     ├── PartitionNotReady       a partition cannot answer now; its caller turns that into a miss
     └── FaissInstallationError  faiss is absent, installed twice, or ignores a setting that searches rely on
 """
@@ -27,6 +28,10 @@ class RowsRefused(VectorIndexError):
 
 class IndexBroken(VectorIndexError):
     """An index lost step with its own rows and refuses to answer rather than to answer wrongly."""
+
+
+class DeviceUnusable(VectorIndexError):
+    """A device that is not there, cannot scan, or rounds; scores must be exact integers."""
 
 
 class PartitionNotReady(VectorIndexError):

@@ -11,7 +11,7 @@ from server.index.errors import RowsRefused
 from server.index.faiss_setup import load_faiss
 from server.index.rows import CHUNK_ROWS, checked_vectors
 from server.index.tombstoned import Float32Vector, TombstonedIndex
-from server.ports import Float32Matrix, Int8Matrix, Int64Matrix, Int64Vector, VectorIndex
+from server.ports import Float32Matrix, Int8Matrix, Int64Matrix, Int64Vector
 
 POINTS_PER_LIST: Final = 64
 _ITERATIONS: Final = 8
@@ -114,13 +114,3 @@ def train_for(vectors: Int8Matrix, *, seed: int) -> FaissIVFIndex:
     wanted = min(len(vectors), POINTS_PER_LIST * lists)
     chosen = np.random.default_rng(seed).choice(len(vectors), wanted, replace=False, shuffle=False)
     return FaissIVFIndex(vectors[np.sort(chosen)], lists=lists, probes=max(8, round(0.7 * math.sqrt(lists))))
-
-
-def measured_recall(approximate: VectorIndex, exact: VectorIndex, rows: Int8Matrix, *, k: int = 10) -> float:
-    """Return the share of the exact *k* best neighbours of *rows* that *approximate* finds; equal scores are as good.
-
-    The rows are in both indexes; that each finds itself is no merit, so the best result is left out.
-    """
-    _, wanted = exact.search(rows, k + 1)
-    _, found = approximate.search(rows, k + 1)
-    return float(np.mean(found[:, 1:] >= wanted[:, 1:]))

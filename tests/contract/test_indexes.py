@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from server.index.array import ArrayIndex
-from server.index.errors import FaissInstallationError, RowsRefused
+from server.index.device import device_index
+from server.index.errors import DeviceUnusable, FaissInstallationError, RowsRefused
+from server.index.fast_scan import FaissFastScanIndex
 from server.index.flat import FaissFlatIndex
-from server.index.gpu import FaissGpuIndex, gpu_placement
+from server.index.gpu import FaissGpuIndex
 from server.index.growing import GrowingIndex, Growth
 from server.index.ivf import FaissIVFIndex
 from server.index.rows import PAD_ID, PAD_SCORE
+from server.index.torch_rows import TorchIndex
 from server.ports import Int8Matrix, VectorIndex
 
 DIMENSION = 384
@@ -51,18 +55,23 @@ BUILDS: dict[str, Build] = {
     "array": lambda: ArrayIndex(DIMENSION),
     "flat": lambda: FaissFlatIndex(DIMENSION),
     "inverted lists, all probed": lambda: FaissIVFIndex(unit_rows(64, 1), lists=8, probes=8),
+    "fast scan, all probed": lambda: FaissFastScanIndex(unit_rows(64, 1), lists=8, probes=8),
     "growing": lambda: GrowingIndex(DIMENSION, Growth(array_rows_max=20)),
     "gpu, placed on the CPU": lambda: FaissGpuIndex(DIMENSION, lambda index: index),
+    "torch, on the CPU": lambda: TorchIndex(DIMENSION, "cpu"),
 }
+ON_A_GPU: tuple[Literal["faiss", "torch"], ...] = ("faiss", "torch")
 
 
-@pytest.fixture(params=[*BUILDS, pytest.param("gpu", marks=pytest.mark.gpu)])
+@pytest.fixture(params=[*BUILDS, *(pytest.param(name, marks=pytest.mark.gpu) for name in ON_A_GPU)])
 def index(request: pytest.FixtureRequest) -> Iterator[VectorIndex]:
-    if request.param == "gpu":
+    if request.param in ON_A_GPU:
         try:
-            yield FaissGpuIndex(DIMENSION, gpu_placement(DIMENSION))
-        except FaissInstallationError as error:
+            make = device_index(request.param, DIMENSION)
+        except (DeviceUnusable, FaissInstallationError) as error:
             pytest.skip(f"GPU hardware: {error}")
+        assert make is not None
+        yield make()
     else:
         yield BUILDS[request.param]()
 

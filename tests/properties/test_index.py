@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from server.index.array import ArrayIndex
+from server.index.fast_scan import FaissFastScanIndex
 from server.index.flat import FaissFlatIndex
 from server.index.growing import GrowingIndex, Growth
 from server.index.ivf import FaissIVFIndex
+from server.index.torch_rows import TorchIndex
 from server.ports import Int8Matrix, VectorIndex
 
 DIMENSION = 8
@@ -33,6 +35,8 @@ BUILDS: dict[str, Callable[[], VectorIndex]] = {
     "array": lambda: ArrayIndex(DIMENSION),
     "flat": lambda: FaissFlatIndex(DIMENSION),
     "lists": lambda: FaissIVFIndex(sample(), lists=4, probes=4),
+    "codes": lambda: FaissFastScanIndex(sample(), lists=4, probes=4),
+    "device": lambda: TorchIndex(DIMENSION, "cpu"),
     "growing": lambda: GrowingIndex(DIMENSION, Growth(array_rows_max=12)),
 }
 
@@ -115,6 +119,8 @@ def test_threads_that_add_remove_and_search_never_see_a_row_that_was_not_live(na
         "array": lambda: ArrayIndex(WIDTH),
         "flat": lambda: FaissFlatIndex(WIDTH),
         "lists": lambda: FaissIVFIndex(codes[:256], lists=8, probes=8),
+        "codes": lambda: FaissFastScanIndex(sample(), lists=4, probes=4),
+        "device": lambda: TorchIndex(DIMENSION, "cpu"),
         "growing": lambda: GrowingIndex(WIDTH, Growth(array_rows_max=100, flat_rows_max=600, recall_min=0.5)),
     }
     index = builds[name]()

@@ -51,6 +51,7 @@ def test_a_release_that_ignores_the_threshold_is_refused() -> None:
         set_gemm_threshold(SimpleNamespace(cvar=Stubborn(), __version__="0"), 384)
 
 
+@pytest.mark.alone
 def test_the_threshold_is_compared_with_queries_times_dimension() -> None:
     """At 6 d a batch of 64 takes the matrix product: its CPU per query is well below a single one's.
 

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from server.index import growing
+from server.index.fast_scan import FaissFastScanIndex
 from server.index.growing import GrowingIndex, Growth
 from server.index.ivf import FaissIVFIndex
+from server.index.torch_rows import TorchIndex
 
 SMALL = Growth(array_rows_max=8, flat_rows_max=400)
 
@@ -143,3 +145,73 @@ def test_too_many_writes_during_maintenance_give_it_up(monkeypatch: pytest.Monke
     monkeypatch.setattr(growing, "train_for", train_while_writing)
     index.maintain()
     assert (index.stage, len(index), index.maintenance_due) == ("flat", 1700, True)
+
+
+LARGE = Growth(array_rows_max=8, flat_rows_max=400, lists_rows_max=2000)
+
+
+def test_codes_come_above_the_limit_of_lists() -> None:
+    index = GrowingIndex(64, LARGE)
+    index.add(up_to(1500), clustered(1500))
+    index.maintain()
+    assert index.stage == "ivf" and not index.maintenance_due
+    index.add(up_to(2001, 1500), clustered(501, 1))
+    assert index.maintenance_due
+    index.maintain()
+    assert (index.stage, index.maintenance_due, len(index)) == ("fast_scan", False, 2001)
+
+
+def test_a_partition_that_shrinks_leaves_its_codes_at_half_the_limit() -> None:
+    index = GrowingIndex(64, LARGE)
+    index.add(up_to(2100), clustered(2100))
+    index.maintain()
+    index.remove(up_to(1000))
+    assert (index.stage, index.maintenance_due) == ("fast_scan", False)
+    index.remove(up_to(1100))
+    assert index.maintenance_due
+    index.maintain()
+    assert (index.stage, len(index)) == ("ivf", 1000)
+
+
+def test_codes_are_given_more_candidates_before_they_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    widened: list[int] = []
+    widen = FaissFastScanIndex.widen
+
+    def counted(index: FaissFastScanIndex) -> bool:
+        widened.append(index.candidates)
+        return widen(index)
+
+    monkeypatch.setattr(FaissFastScanIndex, "widen", counted)
+    monkeypatch.setattr(growing, "train_fast_scan", lambda vectors, *, seed: narrow(vectors))
+    index = GrowingIndex(64, LARGE)
+    index.add(up_to(2100), clustered(2100))
+    index.maintain()
+    assert index.stage == "fast_scan" and widened
+
+
+def narrow(vectors: np.ndarray) -> FaissFastScanIndex:
+    return FaissFastScanIndex(vectors, lists=32, probes=16, candidates=8)
+
+
+def test_codes_that_lose_neighbours_give_way_to_the_stages_below_until_the_partition_doubles(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("server.index.fast_scan.CANDIDATES_MAX", 256)
+    index = GrowingIndex(64, LARGE)
+    index.add(up_to(3000), scattered(3000))
+    index.maintain()
+    assert (index.stage, index.maintenance_due, len(index)) == ("flat", False, 3000)
+
+
+def test_a_device_serves_large_partitions_and_gives_small_ones_back() -> None:
+    growth = Growth(array_rows_max=8, device=lambda: TorchIndex(64, "cpu"), device_rows_min=500)
+    index = GrowingIndex(64, growth)
+    rows = clustered(600)
+    index.add(up_to(600), rows)
+    assert (index.stage, index.maintenance_due) == ("flat", True)
+    index.maintain()
+    assert (index.stage, index.maintenance_due) == ("device", False)
+    assert index.search(rows[7:8], 1)[0][0, 0] == 7
+    index.remove(up_to(350))
+    index.maintain()
+    assert (index.stage, len(index)) == ("flat", 250)
