@@ -30,6 +30,7 @@ CHECKS: Final = (
     "evidence",
     "publisher",
     "replay",
+    "ledger",
     "model_status",
     "cross_check",
 )

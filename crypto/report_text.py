@@ -29,6 +29,7 @@ _TITLES: Final = {
     "evidence": "later evidence is about these receipts",
     "publisher": "the model's publisher signed its files",
     "replay": "the model gives the same tokens again",
+    "ledger": "the organisation's privacy spendings add up, and lie behind what was released",
     "model_status": "no receipt is of a withdrawn model",
     "cross_check": "a second implementation agrees",
 }

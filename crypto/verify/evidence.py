@@ -7,14 +7,17 @@ from collections import Counter
 from ..bodies import Evidence
 from ..bundle import BundleParts
 from ..errors import VerificationError
+from ..release import EVIDENCE_TYPE
 from ..report import Failure
 from .findings import Notes
 from .readings import ReadEmbedding, ReadEvidence, Readings, ReadReceipt, Unreadable
 from .standing import Standing, verify_signer
-from .tenancy import Tenancy
+from .tenancy import Principals
 
 
-def check_evidence(notes: Notes, parts: BundleParts, readings: Readings, standing: Standing, tenancy: Tenancy) -> None:
+def check_evidence(
+    notes: Notes, parts: BundleParts, readings: Readings, standing: Standing, principals: Principals
+) -> None:
     """Note what is wrong with evidence; kinds that this verifier does not know are only said not to be covered."""
     receipts = {one.digest: one for one in readings.receipts if isinstance(one, ReadReceipt)}
     vectors = 0
@@ -27,7 +30,7 @@ def check_evidence(notes: Notes, parts: BundleParts, readings: Readings, standin
             _verify_evidence_signer(item, standing)
             if isinstance(item, ReadEmbedding):
                 _verify_subject(item.statement.statement, receipts)
-                tenancy.verify_at(item.statement.tenant, item.statement.issued_at_ms)
+                principals.verify_at(item.statement.tenant, item.statement.issued_at_ms)
                 vectors += 1
             else:
                 unknown["receipt batch"] += 1
@@ -40,9 +43,10 @@ def check_evidence(notes: Notes, parts: BundleParts, readings: Readings, standin
 
 
 def _referred(readings: Readings) -> Counter[str]:
-    """Count the evidence that receipts name by digest: what it says is in no bundle."""
+    """Count the evidence that receipts name by digest: what it says is in no bundle, releases of the pool aside."""
     receipts = (one.statement for one in readings.receipts if isinstance(one, ReadReceipt))
-    return Counter(reference.type for statement in receipts for reference in statement.evidence)
+    types = (reference.type for statement in receipts for reference in statement.evidence)
+    return Counter(name for name in types if name != EVIDENCE_TYPE)
 
 
 def _verify_evidence_signer(item: ReadEvidence, standing: Standing) -> None:

@@ -20,6 +20,7 @@ from .findings import Findings, Notes, Stopped
 from .history import check_checkpoint, check_rollback, check_witnesses
 from .hits import check_hits, make_hit_rules
 from .inclusion import check_inclusion
+from .ledger import check_ledger
 from .model_status import check_model_status
 from .openings import check_openings
 from .options import AuditOptions, Verification
@@ -30,7 +31,7 @@ from .receipts import ReceiptRules, check_receipts
 from .replay import check_replay
 from .sampling import describe_sample, draw_sample
 from .standing import Standing, check_freshness, check_status, make_standing
-from .tenancy import Policies, Tenancy, check_policies, make_tenancy
+from .tenancy import Policies, Principals, check_policies, make_principals
 
 
 @dataclass(slots=True)
@@ -89,7 +90,7 @@ def _check_log(bundle: Bundle, trust: Trust, options: AuditOptions, reached: _Re
 def _check_contents(
     bundle: Bundle, trust: Trust, signed: SignedCheckpoint, options: AuditOptions, reached: _Reached
 ) -> None:
-    """Inclusion, status and freshness, receipts, hits, openings, evidence, publisher, replay, model status."""
+    """Inclusion, status and freshness, receipts, hits, openings, evidence, publisher, replay, ledger, model status."""
     findings, parts, readings = reached.findings, bundle.parts, read_signed(bundle.parts)
     findings.require("inclusion", lambda notes: check_inclusion(notes, parts, readings, signed.checkpoint, trust))
     status = findings.require("status", lambda notes: check_status(notes, bundle, options.now_ms))
@@ -99,20 +100,21 @@ def _check_contents(
         lambda notes: check_freshness(notes, status, reached.witnesses, trust, options.now_ms, options.max_age_ms),
     )
     sampled = _draw(signed.checkpoint.root, len(parts.receipts), options, reached)
-    standing, tenancy = make_standing(trust, status), make_tenancy(parts.scope)
+    standing, principals = make_standing(trust, status), make_principals(parts.scope)
     policies, receipts = findings.run(
-        "receipts", lambda notes: _check_receipts(notes, parts, readings, standing, tenancy, sampled)
+        "receipts", lambda notes: _check_receipts(notes, parts, readings, standing, principals, sampled)
     )
-    rules = make_hit_rules(parts, readings, tenancy, policies)
+    rules = make_hit_rules(parts, readings, principals, policies)
     reached.hits = findings.run("hits", lambda notes: check_hits(notes, rules))
     looked_at = _sampled_digests(readings, sampled)
     opened = findings.run("openings", lambda notes: check_openings(notes, parts.openings, readings, looked_at))
     reached.receipts = tuple(one for one in receipts if looked_at is None or one.digest in looked_at)
-    findings.run("evidence", lambda notes: check_evidence(notes, parts, readings, standing, tenancy))
+    findings.run("evidence", lambda notes: check_evidence(notes, parts, readings, standing, principals))
     findings.run("publisher", lambda notes: check_publishers(notes, parts, trust))
     reached.replayed = findings.run(
         "replay", lambda notes: check_replay(notes, parts, reached.receipts, opened, options.replay)
     )
+    findings.run("ledger", lambda notes: check_ledger(notes, parts))
     findings.run("model_status", lambda notes: check_model_status(notes, receipts, status))
 
 
@@ -121,12 +123,12 @@ def _check_receipts(
     parts: BundleParts,
     readings: Readings,
     standing: Standing,
-    tenancy: Tenancy,
+    principals: Principals,
     sampled: frozenset[int] | None,
 ) -> tuple[Policies, tuple[ReadReceipt, ...]]:
     """Policies belong to the check of the receipts that state them."""
-    policies = check_policies(notes, parts.policies, parts.bodies, tenancy)
-    rules = ReceiptRules(parts, standing, tenancy, policies, sampled)
+    policies = check_policies(notes, parts.policies, parts.bodies, principals)
+    rules = ReceiptRules(parts, standing, principals, policies, sampled)
     return policies, check_receipts(notes, readings, rules)
 
 

@@ -14,7 +14,7 @@ from ..merkle import leaf_hash
 from ..multiproof import root_from_multiproof
 from .findings import Notes
 from .readings import Readings, ReadReceipt
-from .tenancy import GRACE_MS, Policies, Tenancy
+from .tenancy import GRACE_MS, Policies, Principals
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +24,18 @@ class HitRules:
     parts: BundleParts
     receipts: Mapping[str, tuple[ReadReceipt, bytes]]
     batches: Mapping[int, HitBatch]
-    tenancy: Tenancy
+    principals: Principals
     policies: Policies
 
 
-def make_hit_rules(parts: BundleParts, readings: Readings, tenancy: Tenancy, policies: Policies) -> HitRules:
+def make_hit_rules(parts: BundleParts, readings: Readings, principals: Principals, policies: Policies) -> HitRules:
     """Return what the hits of *parts* are held against."""
     receipts: dict[str, tuple[ReadReceipt, bytes]] = {}
     for receipt in readings.receipts:
         if isinstance(receipt, ReadReceipt) and receipt.digest not in receipts:
             receipts[receipt.digest] = receipt, leaf_hash(receipt.to_leaf().encode())
     batches = {line.index: line.body for line in parts.bodies if isinstance(line.body, HitBatch)}
-    return HitRules(parts, receipts, batches, tenancy, policies)
+    return HitRules(parts, receipts, batches, principals, policies)
 
 
 def check_hits(notes: Notes, rules: HitRules) -> frozenset[str]:
@@ -60,7 +60,7 @@ def check_hits(notes: Notes, rules: HitRules) -> frozenset[str]:
     count = rules.parts.counts.hits
     if count:
         notes.detail = (
-            f"{count:,} hits of {len(rules.parts.hits):,} batches: batch, receipt, order, tenant, scope, policy"
+            f"{count:,} hits of {len(rules.parts.hits):,} batches: batch, receipt, order, tenant, tier, scope, policy"
         )
     else:
         notes.leave_uncovered("there are no hits in the bundle")
@@ -76,7 +76,7 @@ def check_hits(notes: Notes, rules: HitRules) -> frozenset[str]:
 
 def _count_hidden(rules: HitRules) -> int:
     """Count the hits that the batches of this tenant state and the bundle does not show."""
-    stated = sum(batch.count for batch in rules.batches.values() if rules.tenancy.is_ours(batch.tenant))
+    stated = sum(batch.count for batch in rules.batches.values() if rules.principals.tenant.is_ours(batch.tenant))
     return max(0, stated - rules.parts.counts.hits)
 
 
@@ -107,15 +107,16 @@ def _verify_batch(line: HitLine, rules: HitRules) -> None:
         raise VerificationError(
             "the hits are not those of the batch", reason="batch_invalid", expected=batch.root.hex(), actual=root.hex()
         )
-    if not rules.tenancy.is_ours(batch.tenant):
+    if not rules.principals.tenant.is_ours(batch.tenant):
         raise VerificationError("the batch is another tenant's", reason="tenant_mismatch", actual=batch.tenant)
 
 
 def _verify_hit(record: HitRecord, batch: int, rules: HitRules) -> None:
     """Check one hit against its receipt, its tenant, the scope and the policy in force."""
     receipt, leaf = rules.receipts.get(record.receipt, (None, b""))
-    verify_hit_receipt(record, batch, receipt, leaf)
-    rules.tenancy.verify_at(record.tenant, record.at_ms)
+    found = verify_hit_receipt(record, batch, receipt, leaf)
+    rules.principals.tenant.verify_at(record.tenant, record.at_ms)
+    verify_tier(record, of_pool=rules.principals.pool.is_ours(found.statement.tenant))
     scope = rules.parts.scope
     if not scope.covers(record.at_ms):
         raise VerificationError(
@@ -127,8 +128,19 @@ def _verify_hit(record: HitRecord, batch: int, rules: HitRules) -> None:
     rules.policies.verify_in_force(record.policy, batch, record.tenant, record.at_ms)
 
 
-def verify_hit_receipt(record: HitRecord, batch: int, receipt: ReadReceipt | None, leaf: bytes) -> None:
-    """Check that *record* answered with *receipt*, whose leaf, with the hash *leaf*, came before the batch's.
+def verify_tier(record: HitRecord, *, of_pool: bool) -> None:
+    """Check that *record* says `pool` exactly where its receipt is the pool's; raises `VerificationError` (`hit_tier`)."""
+    if (record.tier == "pool") != of_pool:
+        raise VerificationError(
+            "the hit came out of another tier than it says",
+            reason="hit_tier",
+            expected="pool" if of_pool else "exact or private",
+            actual=record.tier,
+        )
+
+
+def verify_hit_receipt(record: HitRecord, batch: int, receipt: ReadReceipt | None, leaf: bytes) -> ReadReceipt:
+    """Return *receipt* if *record* answered with it and its leaf, with the hash *leaf*, came before the batch's.
 
     Raises `VerificationError`: `hit_receipt`, `hit_order`.
     """
@@ -149,3 +161,4 @@ def verify_hit_receipt(record: HitRecord, batch: int, receipt: ReadReceipt | Non
             expected=f"a receipt below leaf {batch}",
             actual=receipt.index,
         )
+    return receipt

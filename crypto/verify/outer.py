@@ -79,9 +79,10 @@ def check_manifest(notes: Notes, members: Mapping[str, bytes], trust: Trust) -> 
     parts = read_parts(manifest, members)
     verify_counts(manifest, parts)
     counts = parts.counts
+    ledger = f", {counts.releases:,} releases of the pool and {counts.spendings:,} spendings" if counts.releases else ""
     notes.detail = (
         f"{counts.receipts:,} receipts, {counts.hits:,} hits, {counts.openings:,} openings and {counts.evidence:,}"
-        f" pieces of evidence of tenant {manifest.scope.tenant[:128]!r}{_describe_limits(manifest.scope)},"
+        f" pieces of evidence{ledger} of tenant {manifest.scope.tenant[:128]!r}{_describe_limits(manifest.scope)},"
         f" put together by gateway key {manifest.signer[:16]}…"
     )
     return Bundle(envelope, manifest, parts)

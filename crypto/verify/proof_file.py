@@ -13,12 +13,13 @@ from ..bodies import HitBatch, parse_body
 from ..canonical import INTEGER_MAX
 from ..checkpoint import Checkpoint, SignedCheckpoint, verify_checkpoint
 from ..errors import VerificationError
-from ..hit import parse_hit_record
+from ..hit import HitRecord, parse_hit_record
 from ..leaf import LeafKind, body_leaf
 from ..merkle import leaf_hash, root_from_inclusion, verify_inclusion
+from ..pseudonym import epoch_of
 from ..report import LogState, Report
 from ..report_text import format_time
-from ..statement import parse_receipt, receipt_id, statement_digest
+from ..statement import ReceiptStatement, parse_receipt, receipt_id, statement_digest
 from ..status import StatusList
 from ..tlog_proof import (
     PROOF_BYTES_MAX,
@@ -31,9 +32,10 @@ from ..tlog_proof import (
 from ..trust import Trust
 from .findings import Findings, Notes, Stopped
 from .history import check_rollback, check_witnesses
-from .hits import verify_hit_receipt
+from .hits import verify_hit_receipt, verify_tier
 from .options import AuditOptions, Verification
 from .outer import check_trust
+from .pool import names_release, verify_form
 from .readings import ReadReceipt
 from .receipts import verify_receipt_signer
 from .standing import make_standing
@@ -138,10 +140,11 @@ def _check_inclusion(notes: Notes, file: _ProofFile, point: Checkpoint, trust: T
 def _check_receipt(notes: Notes, receipt: ReadReceipt, trust: Trust) -> ReadReceipt:
     verify_receipt_signer(receipt, make_standing(trust, StatusList(0, (), (), 1)))
     statement = receipt.statement
+    release = f", a receipt of the pool for release {verify_form(statement)}" if names_release(statement) else ""
     notes.detail = (
         f"{receipt_id(receipt.digest)} of {format_time(statement.issued_at_ms)} by key {statement.signer[:16]}…, model"
-        f" {statement.model_version}, statement {receipt.digest}: signature, signer, role, time and allowed model; not"
-        " covered: whether key or model was revoked, tenant, policy, manifest"
+        f" {statement.model_version}, statement {receipt.digest}{release}: signature, signer, role, time and allowed"
+        " model; not covered: whether key or model was revoked, tenant, policy, manifest, release"
     )
     return receipt
 
@@ -156,9 +159,25 @@ def _check_hit(notes: Notes, file: _ProofFile, receipt: ReadReceipt) -> frozense
         record, batch = parse_hit_record(extra.record), _read_batch(extra)
         _verify_in_batch(extra, batch, leaf_hash(record.to_payload()))
         verify_hit_receipt(record, file.proof.index, receipt, leaf_hash(receipt.to_leaf().encode()))
+        _verify_origin(record, receipt.statement)
         accepted = frozenset({record.hit})
         notes.detail = f"{record.hit} is in the batch of leaf {file.proof.index} and came after its receipt"
     return accepted
+
+
+def _verify_origin(record: HitRecord, statement: ReceiptStatement) -> None:
+    """Check that a hit answered with its own tenant's receipt, or in the tier `pool` with one of the pool.
+
+    What can be told without keys: within one epoch a tenant has one pseudonym. Raises `VerificationError`: `hit_tier`,
+    `tenant_mismatch`.
+    """
+    of_pool = names_release(statement) and statement.tenant != record.tenant
+    verify_tier(record, of_pool=of_pool)
+    if of_pool or epoch_of(statement.issued_at_ms) != epoch_of(record.at_ms):
+        return
+    if statement.tenant != record.tenant:
+        message = "the hit answered with another tenant's receipt"
+        raise VerificationError(message, reason="tenant_mismatch", expected=record.tenant, actual=statement.tenant)
 
 
 def _verify_in_batch(extra: HitProofExtra, batch: HitBatch, leaf: bytes) -> None:

@@ -9,13 +9,15 @@ from ..bundle import BundleParts
 from ..bundle_lines import JsonObject, ModelLine
 from ..dsse import verify_envelope
 from ..errors import EncodingError, VerificationError
+from ..ledger_lines import ReleaseLine
 from ..manifest import model_version
 from ..report import Failure
 from ..statement import ReceiptStatement, runtime_digest
 from .findings import Notes
+from .pool import index_releases, refuse_release, verify_release
 from .readings import Readings, ReadReceipt, Unreadable
 from .standing import Standing
-from .tenancy import Policies, Tenancy
+from .tenancy import Policies, Principals
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class ReceiptRules:
 
     parts: BundleParts
     standing: Standing
-    tenancy: Tenancy
+    principals: Principals
     policies: Policies
     sampled: frozenset[int] | None = None
 
@@ -34,6 +36,7 @@ def check_receipts(notes: Notes, readings: Readings, rules: ReceiptRules) -> tup
     manifests = _check_manifests(notes, rules.parts.models)
     # Worked out once: a manifest may be long, and receipts many.
     runtimes = {version: runtime_digest(manifest) for version, manifest in manifests.items()}
+    releases = index_releases(rules.parts.releases)
     reused = {record.receipt for line in rules.parts.hits for record in line.records}
     accepted: list[ReadReceipt] = []
     seen: set[str] = set()
@@ -47,6 +50,7 @@ def check_receipts(notes: Notes, readings: Readings, rules: ReceiptRules) -> tup
             if receipt.digest in seen:
                 raise VerificationError("this receipt stands in the bundle twice", reason="receipt_replayed")
             verify_receipt_signer(receipt, rules.standing, signed)
+            _verify_pool(receipt, rules, releases)
             _verify_model(receipt.statement, manifests, runtimes)
             _verify_belonging(receipt, rules, receipt.digest in reused)
         seen.add(receipt.digest)
@@ -105,12 +109,23 @@ def _verify_model(
         )
 
 
+def _verify_pool(receipt: ReadReceipt, rules: ReceiptRules, releases: Mapping[str, ReleaseLine]) -> None:
+    """Check that a receipt of the pool names its release, and that no other receipt names any."""
+    if rules.principals.pool.is_ours(receipt.statement.tenant):
+        verify_release(receipt.statement, receipt.index, releases)
+    else:
+        refuse_release(receipt.statement)
+
+
 def _verify_belonging(receipt: ReadReceipt, rules: ReceiptRules, reused: bool) -> None:
     """Check tenant, policy and scope; a receipt that a hit refers to may be older than the scope."""
     statement, scope = receipt.statement, rules.parts.scope
-    rules.tenancy.verify_at(statement.tenant, statement.issued_at_ms)
+    rules.principals.verify_at(statement.tenant, statement.issued_at_ms)
+    of_pool = rules.principals.pool.is_ours(statement.tenant)
     if statement.policy is not None:
-        rules.policies.verify_announced(statement.policy, receipt.index)
+        rules.policies.verify_announced(statement.policy, receipt.index, to_pool=of_pool)
+    if not reused and of_pool:
+        raise VerificationError("the receipt is the pool's, and no hit refers to it", reason="out_of_scope")
     if not reused and not scope.covers(statement.issued_at_ms):
         raise VerificationError(
             "the receipt lies outside the bundle's time, and no hit refers to it",
