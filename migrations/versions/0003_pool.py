@@ -163,8 +163,12 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f('ix_shares_item_id'), ['item_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_shares_state_tenant_id_entry_id'), ['state', 'tenant_id', 'entry_id'], unique=False)
 
+    of_pool = sa.text("tier = 'pool'")
+    op.create_index('ix_hits_of_pool', 'hits', ['receipt_id', 'tenant_id'], unique=False, sqlite_where=of_pool, postgresql_where=of_pool)
+
 
 def downgrade() -> None:
+    op.drop_index('ix_hits_of_pool', table_name='hits')
     with op.batch_alter_table('shares', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_shares_state_tenant_id_entry_id'))
         batch_op.drop_index(batch_op.f('ix_shares_item_id'))

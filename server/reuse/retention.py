@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from server.ports import Clock
 from server.store.database import Database
 from server.store.platform import PlatformRepository
+from server.store.pool_items import POOL_TENANT_META
 from server.store.retention import ProofRetention, trim_status_lists
 from tenants.identifiers import TenantId
 
@@ -78,7 +79,10 @@ def _list_receipts(
 
 
 def _list_hit_on(connection: Connection, *, tenant: TenantId, ids: list[str]) -> set[str]:
-    return ProofRetention(connection, tenant).list_hit_on(ids)
+    kept = ProofRetention(connection, tenant)
+    if PlatformRepository(connection).get_meta(POOL_TENANT_META) == tenant:
+        return kept.list_hit_on_by_anybody(ids)
+    return kept.list_hit_on(ids)
 
 
 def _delete_receipts(connection: Connection, *, tenant: TenantId, ids: list[str]) -> int:

@@ -79,6 +79,14 @@ hits = Table(
         sqlite_where=text("batch_seq IS NULL"),
         postgresql_where=text("batch_seq IS NULL"),
     ),
+    # Receipts of the pool answer many tenants; each of them may ask for those that answered it.
+    Index(
+        "ix_hits_of_pool",
+        "receipt_id",
+        "tenant_id",
+        sqlite_where=text("tier = 'pool'"),
+        postgresql_where=text("tier = 'pool'"),
+    ),
 )
 
 evidence = Table(

@@ -61,6 +61,11 @@ class ProofRetention(TenantRepository):
         statement = scoped_select(hits, hits.c.receipt_id).where(hits.c.receipt_id.in_(ids)).distinct()
         return {str(row[0]) for row in self._run(statement)}
 
+    def list_hit_on_by_anybody(self, ids: Sequence[str]) -> set[str]:
+        """Return those receipts that a kept hit of any tenant refers to: asked of the pool's, which answer everybody."""
+        statement = select(hits.c.receipt_id).where(hits.c.tier == "pool", hits.c.receipt_id.in_(ids)).distinct()
+        return {str(row[0]) for row in self._connection.execute(statement)}
+
     def delete_receipts(self, ids: Sequence[str]) -> int:
         """Delete receipts with their evidence, unless an entry refers to one; return how many receipts those were."""
         free = scoped_select(receipts, receipts.c.id, receipts.c.seq).where(receipts.c.id.in_(ids), ~self._has_entry())

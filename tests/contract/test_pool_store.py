@@ -11,6 +11,7 @@ import pytest
 
 from server.store.data_keys import list_wrapping_keys, rewrap_data_keys
 from server.store.errors import Conflict, LeaseLost, NotFound, StoreError
+from server.store.log_records import NewHit
 from server.store.platform import PlatformRepository
 from server.store.pool import PoolRepository
 from server.store.pool_items import POOL_TENANT_META, PoolItemRepository
@@ -23,6 +24,8 @@ from server.store.pool_records import (
     Share,
     StoredVote,
 )
+from server.store.receipts import HitRepository
+from server.store.retention import ProofRetention
 from server.store.shares import ShareRepository, list_waiting
 from server.store.suppressions import SuppressionRepository
 from server.store.tenancy import DataKeyRepository
@@ -422,3 +425,11 @@ def test_begin_in_a_transaction_that_fails_leaves_no_number_behind(store: Store,
     with pytest.raises(ValueError, match="changed"):
         store.run(fail)
     assert world.begin().number == 1
+
+
+def test_a_receipt_of_the_pool_is_kept_as_long_as_anybodys_hit_on_it(store: Store) -> None:
+    rows = [NewHit("hit_1", NOW_MS, "rcp_pool", "pool", b"1"), NewHit("hit_2", NOW_MS, "rcp_own", "exact", b"2")]
+    store.run(lambda c: HitRepository(c, A).add_many(rows))
+    asked = ["rcp_pool", "rcp_own", "rcp_none"]
+    assert store.run(lambda c: ProofRetention(c, B).list_hit_on(asked)) == set()
+    assert store.run(lambda c: ProofRetention(c, B).list_hit_on_by_anybody(asked)) == {"rcp_pool"}

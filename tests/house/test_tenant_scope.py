@@ -63,10 +63,8 @@ PLATFORM_LEVEL = {
     ("log", "LogRepository.get_leaf"): "one log over all tenants; numbers come from rows that are a tenant's",
     ("log", "LogRepository.load_own"): "leaves that are nobody's",
     ("log", "LogRepository.load_unbatched"): "the sequencer batches every tenant's hits, each tenant's apart",
-    (
-        "shares",
-        "_WAITING",
-    ): "publishing goes through all tenants' labels, organisation by organisation; each row names its own",
+    ("shares", "_WAITING"): "publishing goes through the labels of all tenants; each row names its own",
+    ("retention", "ProofRetention.list_hit_on_by_anybody"): "the pool's receipts answer all; only they come back",
     ("pool", "_LOGGED"): "releases are nobody's, and so are their leaves",
     ("ledger", "_LOGGED"): "a spending is an organisation's, and its leaf belongs to no tenant",
 }
