@@ -60,6 +60,9 @@ class Telemetry:
             "hitproof_embedding_statements", "Embedding statements asked of runners.", ("result",),
             registry=self.registry,
         )  # fmt: skip
+        self.votes_dropped = Counter(
+            "hitproof_pool_votes_dropped", "Votes that found the queue full.", registry=self.registry
+        )
 
     def render(self) -> bytes:
         """Return the text exposition of all counters."""
