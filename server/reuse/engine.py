@@ -10,6 +10,7 @@ Any doubt is a miss. The tenant is the caller's and enters nowhere else; what th
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Protocol
 
 from server.ports import Clock, JsonObject
 from server.reuse.accounting import Accounting
@@ -29,11 +30,19 @@ from server.reuse.release_clock import ReleaseClock
 from server.reuse.reporting import Reporter
 from server.reuse.request import ChatRequest
 from server.reuse.sight import Asked, Sight
-from server.reuse.storing import Fresh, Stored, Storer
+from server.reuse.storing import Fresh, Question, Stored, Storer
 from server.reuse.tenant_directory import TenantDirectory
 from server.reuse.verification import OF_RECEIPTS, Doubt
 from server.store.records import StoredEntry
 from tenants.identifiers import EntryId, KeyId, TenantId
+
+
+class Votes(Protocol):
+    """Hears of questions whose tenants share them as votes."""
+
+    def offer(self, asked: Asked, question: Question | None) -> None:
+        """Take note of a request and its embedding, if it has one; never raises and never waits."""
+        ...
 
 
 class ReuseEngine:
@@ -47,6 +56,7 @@ class ReuseEngine:
         exact: ExactTier,
         near: NearTier,
         pool: PoolTier | None,
+        votes: Votes | None,
         release_clock: ReleaseClock,
         computer: Computer,
         storer: Storer,
@@ -62,6 +72,7 @@ class ReuseEngine:
         self._exact = exact
         self._near = near
         self._pool = pool
+        self._votes = votes
         self._release_clock = release_clock
         self._computer = computer
         self._storer = storer
@@ -83,6 +94,8 @@ class ReuseEngine:
         if asked.bypass is not None:
             return await self._computer.compute(asked, None, Bypass(asked.bypass))
         sight = await self._look(asked, search=not request.steering.no_cache)
+        if asked.tenant.policy.sharing == "pooled" and self._votes is not None:
+            self._votes.offer(asked, None if sight.near is None else sight.near.question)
         if isinstance(sight.outcome, Hit):
             if self._accounting.is_audited(asked.tenant.policy, sight.outcome):
                 sight = sight.without_hit("audit")
