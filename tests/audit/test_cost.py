@@ -9,6 +9,7 @@ import pytest
 from tests.audit.bundles import HonestBundle, Plan, make_bundle
 from tests.bench.audit import count_proof_bytes, make_timeless, measure_process
 
+pytestmark = pytest.mark.alone
 CPU_S_MAX = 2.0
 SHARED_PERCENT_MAX = 50
 

@@ -213,6 +213,7 @@ def test_both_accept_random_honest_bundles(seed: int) -> None:
     )
 
 
+@pytest.mark.alone
 def test_a_thousand_receipts_of_a_million_leaves_take_the_second_less_than_a_minute(campaign: bool) -> None:
     count = 1_000 if campaign else 300
     bundle = make_bundle(Plan(receipts=count, hits=count, tree_size=10**6, hits_per_batch=50))

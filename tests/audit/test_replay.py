@@ -135,6 +135,7 @@ def test_answers_of_a_hugging_face_model_reach_the_grade_replayed(tmp_path: Path
     assert (found.report.exit_code, found.report.grades["replayed"]) == (0, 2), found.report
 
 
+@pytest.mark.alone
 def test_an_answer_of_the_demo_model_is_replayed_within_two_seconds(answers: list[Answered], model: Path) -> None:
     honest = world_of(answers[:1]).export()
     begun = time.process_time()

@@ -96,6 +96,7 @@ def test_what_queues_while_the_machine_is_busy_runs_together_up_to_the_limit():
     assert machine.batches == [[0], [1, 2, 3, 4], [5]]
 
 
+@pytest.mark.alone
 def test_an_idle_batcher_adds_little_to_a_bare_thread_hop():
     async def seconds(call):
         start_s = time.perf_counter()
