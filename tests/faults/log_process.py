@@ -1,7 +1,8 @@
-"""A sequencer in a process of its own that may be killed: `python -m tests.faults.log_process FOLDER STEPS [CRASH]`.
+"""Sequencers in processes of their own that may be killed: `python -m tests.faults.log_process`.
 
-It adds leaves and steps until it is told to stop or kills itself: CRASH names an operation of the disk, the store or the
-key, and how many of them to let pass. Every body that it signs goes out on a line, before the signature exists.
+Loads the house once, then forks a sequencer for each line `{"folder", "steps", "crash", "passing", "now_ms"}`. It adds
+leaves and steps, or kills itself: *crash* names an operation of the disk, the store or the key, and *passing* how many of
+them to let pass. Every body that it signs goes out on a line, before the signature exists; last comes its exit code.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -107,10 +109,10 @@ class ToldSigner:
         return self._inner.sign(message)
 
 
-def main(folder: Path, steps: int, crash: str, passing: int) -> None:
+def sequence(folder: Path, steps: int, crash: str, passing: int, now_ms: int) -> None:
     """Add 70 leaves before each of *steps* steps, so that tiles fill now and then."""
     killer = Killer(crash, passing)
-    world = LogWorld(folder, clock=FakeClock(int(os.environ["NOW_MS"])), random=SystemLikeRandom())
+    world = LogWorld(folder, clock=FakeClock(now_ms), random=SystemLikeRandom())
     world.disk = KilledDisk(killer)
     sequencer = world.new_sequencer(
         storage=DirectoryStorage(folder / "log", world.disk),
@@ -120,9 +122,28 @@ def main(folder: Path, steps: int, crash: str, passing: int) -> None:
     for _ in range(steps):
         world.add_leaves(70)
         sequencer.step()
-    print(json.dumps({"done": world.head}), flush=True)
     world.close()
 
 
+def be_child(asked: dict[str, Any]) -> None:
+    """Sequence as *asked*, and end this process however that ends."""
+    try:
+        sequence(Path(asked.pop("folder")), **asked)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+def main() -> None:
+    """Fork for each line, and tell how the child ended."""
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            be_child(json.loads(line))
+        _, status = os.waitpid(child, 0)
+        print(json.dumps({"code": os.waitstatus_to_exitcode(status)}), flush=True)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
+    main()

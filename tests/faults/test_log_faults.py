@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import random as chance
 import shutil
 import sqlite3
@@ -72,7 +71,7 @@ def test_the_power_may_go_before_any_operation_of_the_disk(world: LogWorld, unlu
     published = 0
     for cut in range(60):
         # Each cut a little later than the last, so that every operation of a step is met; some after many steps.
-        disk.fuse = cut if cut < 30 else dice.randrange(250)
+        disk.fuse = cut if cut < 30 else dice.randrange(150)
         signer.disk, sequencer = disk, None
         try:
             while True:
@@ -104,22 +103,42 @@ def check_what_survived(world: LogWorld, disk: VolatileDisk, published: int) -> 
     return size
 
 
-def run_process(
-    folder: Path, steps: int, crash: str = "never", passing: int = 0, *, now_ms: int
-) -> tuple[int, list[str]]:
-    """Run a sequencer in a process of its own; return its exit code and every body that it was about to sign."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.faults.log_process", str(folder), str(steps), crash, str(passing)],
-        cwd=ROOT,
-        env={**os.environ, "NOW_MS": str(now_ms)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert done.returncode in (0, -9), done.stderr[-2000:]
-    return done.returncode, [line["signed"] for line in lines if "signed" in line]
+class Sequencers:
+    """The process of tests/faults/log_process.py."""
+
+    def __init__(self, folder: Path, log: Path) -> None:
+        self._folder, self._log = folder, log
+        with log.open("w") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.faults.log_process"],
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+
+    def run(self, steps: int, crash: str = "never", passing: int = 0, *, now_ms: int) -> tuple[int, list[str]]:
+        """Let one live and perhaps die; return its exit code and every body that it was about to sign."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        asked = {"folder": str(self._folder), "steps": steps, "crash": crash, "passing": passing, "now_ms": now_ms}
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
+        signed: list[str] = []
+        while "code" not in (told := json.loads(self._process.stdout.readline())):
+            signed.append(told["signed"])
+        assert told["code"] in (0, -9), self._log.read_text()[-2000:]
+        return told["code"], signed
+
+    def close(self) -> None:
+        self._process.communicate(timeout=60)
+
+
+@pytest.fixture
+def sequencers(tmp_path: Path) -> Iterator[Sequencers]:
+    found = Sequencers(tmp_path / "data", tmp_path / "errors")
+    yield found
+    found.close()
 
 
 CRASHES = (
@@ -137,20 +156,20 @@ CRASHES = (
 )
 
 
-def test_a_killed_sequencer_goes_on_where_it_was_and_forks_nothing(tmp_path: Path) -> None:
+def test_a_killed_sequencer_goes_on_where_it_was_and_forks_nothing(tmp_path: Path, sequencers: Sequencers) -> None:
     """One log through all crash points, each met by a real kill -9 at another moment of its life."""
-    folder, roots, kills, now_ms = tmp_path / "data", dict[str, str](), 0, FakeClock().now_ms()
+    roots, kills, now_ms = dict[str, str](), 0, FakeClock().now_ms()
     for crash, passing in CRASHES:
         now_ms += 60_000  # the lease of the one that was killed is over
-        code, signed = run_process(folder, 4, crash, passing, now_ms=now_ms)
+        code, signed = sequencers.run(4, crash, passing, now_ms=now_ms)
         kills += code == -9
         for body in signed:
             _, size, root, _ = body.split("\n")
             assert roots.setdefault(size, root) == root, f"two roots of {size} leaves"
     assert kills == len(CRASHES)
-    code, signed = run_process(folder, 1, now_ms=now_ms + 60_000)
+    code, signed = sequencers.run(1, now_ms=now_ms + 60_000)
     assert code == 0
-    world = LogWorld(folder)
+    world = LogWorld(tmp_path / "data")
     assert world.fsck().problems == []
     assert world.newest.size == world.head
     assert world.read(lambda log: log.count_unsequenced())[0] == 0

@@ -21,6 +21,8 @@ ROOT = Path(__file__).parents[2]
 COPIED = ("server", "crypto", "privacy", "tenants", "migrations", "tests")
 #: Not needed by any test that a mutant names.
 LEFT_OUT = ("__pycache__", "bench", "console", "vectors")
+#: What must not reach the tests: where they would find the house itself, and what keeps them from reusing compiled modules.
+NOT_INHERITED = ("PYTHONPATH", "CI", "PYTHONDONTWRITEBYTECODE")
 MUTANTS: list[dict[str, Any]] = tomllib.loads((ROOT / "tests/mutants/mutants.toml").read_text())["mutant"]
 QUICK = [mutant for mutant in MUTANTS if not mutant.get("slow")]
 KILLED_LEAST = 12
@@ -30,7 +32,7 @@ class Runner:
     """The process of tests/mutants/runner.py."""
 
     def __init__(self, log: Path) -> None:
-        environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "CI")}
+        environment = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
         with log.open("w") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, str(ROOT / "tests/mutants/runner.py")],
@@ -75,6 +77,7 @@ def healthy(tmp_path_factory: pytest.TempPathFactory, runner: Runner) -> Path:
     tests = sorted({test for mutant in QUICK for test in mutant["tests"]})
     code = runner.run(tree, tests)
     assert code == 0, f"red without any mutant ({code}):\n{(tree / 'output').read_text()[-4_000:]}"
+    (tree / "output").unlink()
     return tree
 
 
@@ -91,10 +94,12 @@ def test_a_defence_that_is_taken_out_is_missed(
     if mutant.get("slow") and not campaign:
         return
     tree = tmp_path / "tree"
-    shutil.copytree(healthy, tree)
+    shutil.copytree(healthy, tree, copy_function=os.link)
     for edit in mutant["edits"]:
         path = tree / edit["file"]
-        path.write_text(path.read_text().replace(edit["old"], edit["new"]))
+        text = path.read_text()
+        path.unlink()  # the link, not what the healthy tree has
+        path.write_text(text.replace(edit["old"], edit["new"]))
     for test in mutant["tests"]:
         code = runner.run(tree, [test])
         # 1 is a failed test; anything else is a mutant that cannot run at all, or a test that is not there.

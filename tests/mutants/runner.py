@@ -13,9 +13,9 @@ import traceback
 
 #: What every test run loads and no mutant touches; loading it is most of a short run's time.
 OUTSIDE = (
-    "alembic.command", "cryptography.hazmat.primitives.ciphers.aead", "fastapi", "httpx2", "limits.strategies",
-    "limits.aio.strategies", "numpy", "orjson", "prometheus_client", "pydantic_settings", "sqlalchemy", "structlog",
-    "sqlalchemy.dialects.postgresql", "sqlalchemy.dialects.sqlite", "typer", "uvicorn",
+    "alembic.command", "cryptography.hazmat.primitives.ciphers.aead", "fastapi", "httpx2", "hypothesis",
+    "limits.strategies", "limits.aio.strategies", "numpy", "orjson", "prometheus_client", "pydantic_settings",
+    "sqlalchemy", "structlog", "sqlalchemy.dialects.postgresql", "sqlalchemy.dialects.sqlite", "typer", "uvicorn",
 )  # fmt: skip
 #: Exit codes of ours, apart from pytest's.
 CRASHED, WRONG_TREE = 91, 90
@@ -49,9 +49,8 @@ def run(tree: str, tests: list[str]) -> int:
     with open(os.path.join(tree, "output"), "w") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
-    code = int(
-        pytest.main(["-q", "-x", "-p", "no:cacheprovider", "--rootdir", tree, "-c", f"{tree}/pyproject.toml", *tests])
-    )
+    options = ["-q", "-x", "-p", "no:cacheprovider", "--basetemp", f"{tree}-files"]
+    code = int(pytest.main([*options, "--rootdir", tree, "-c", f"{tree}/pyproject.toml", *tests]))
     import server
 
     assert server.__file__ is not None

@@ -206,7 +206,7 @@ def test_a_witness_that_is_away_is_asked_less_and_less_often(world: LogWorld, vi
     village.instead = {"alice": away}
     sequencer = world.new_sequencer(witnesses=village.client())
     world.add_leaves(1)
-    for _ in range(600):
+    for _ in range(260):
         sequencer.step()
         world.clock.advance(1)
     gaps = [after - before for before, after in itertools.pairwise(asked)]
