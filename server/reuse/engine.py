@@ -99,15 +99,12 @@ class ReuseEngine:
         if isinstance(sight.outcome, Hit):
             if self._accounting.is_audited(asked.tenant.policy, sight.outcome):
                 sight = sight.without_hit("audit")
+            elif self._reporter.may_give_hits:
+                return self._hit(asked, sight)
             else:
-                if sight.is_pool_asked:
-                    await self._hold(asked, sight)
-                if self._reporter.may_give_hits:
-                    return self._hit(asked, sight)
                 sight = sight.without_hit("log_behind")
         if request.steering.only_if_cached:
-            if sight.is_pool_asked:
-                await self._hold(asked, sight)
+            await self._hold_miss(asked, sight)
             return self._refuse(asked, sight)
         return await self._computer.compute(asked, sight, sight.outcome)
 
@@ -117,8 +114,7 @@ class ReuseEngine:
         if asked.bypass is not None:
             return self._reporter.account(asked, Bypass(asked.bypass), None), None
         sight = await self._look(asked, search=True)
-        if sight.is_pool_asked:
-            await self._hold(asked, sight)
+        await self._hold_miss(asked, sight)
         return self._reporter.account(asked, sight.outcome, sight), sight.response
 
     async def put(self, tenant: TenantId, key: KeyId, request: ChatRequest, response: JsonObject) -> Stored:
@@ -198,14 +194,25 @@ class ReuseEngine:
         return Sight(Miss(_reason(near.decision, near.doubt)), None, None, identity, near)
 
     async def _look_in_pool(self, pool: PoolTier, asked: Asked, sight: Sight) -> Sight:
-        """Ask the pool where the private tier compared and had nothing; shadow mode has no part in it."""
+        """Ask the pool where the private tier compared and had nothing; shadow mode has no part in it.
+
+        A hit comes back when it may leave.
+        """
         compared = sight.near is not None and sight.near.decision is not None
         if not compared or not isinstance(sight.outcome, Miss) or asked.tenant.policy.mode != "static":
             return sight
-        return await pool.ask(asked, sight)
+        sight = await pool.ask(asked, sight)
+        if isinstance(sight.outcome, Hit):
+            await self._hold(asked, sight)
+        return sight
+
+    async def _hold_miss(self, asked: Asked, sight: Sight) -> None:
+        """Hold back a miss that the pool was asked about and that nothing is computed for: its moment says as much."""
+        if sight.is_pool_asked and isinstance(sight.outcome, Miss):
+            await self._hold(asked, sight)
 
     async def _hold(self, asked: Asked, sight: Sight) -> None:
-        """Let what the pool had a part in leave by the caller's clock, whether it found anything or not."""
+        """Let what the pool had a part in leave by the caller's clock."""
         await self._release_clock.hold(
             asked.tenant.policy.pool_clock,
             asked.tenant.id,
