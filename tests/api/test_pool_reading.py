@@ -16,19 +16,25 @@ from crypto.ed25519 import SigningKey
 from crypto.hit import parse_hit_record
 from crypto.trust import sign_trust
 from crypto.verify import AuditOptions, verify_proof_file
+from server.api.chat import may_leave
 from server.index.partitions import PartitionKey
+from server.pool.principal import Pool
 from server.ports import JsonObject
 from server.reuse.accounting import open_detail
-from server.reuse.fingerprint import pool_fingerprint
+from server.reuse.fingerprint import PoolMode, pool_fingerprint
+from server.reuse.outcomes import Hit, Tier
 from server.reuse.policy import ReusePolicy
-from server.reuse.pool_tier import stricter
+from server.reuse.pool_tier import PoolTier, stricter
+from server.reuse.sight import Asked, Sight
 from server.store.errors import StoreUnavailable
 from server.store.lookups import LookupRepository
+from server.store.pool import PoolRepository
+from server.store.pool_records import ProfileRecord
 from server.store.receipts import HitRepository
 from server.trust_document import DAY_MS, TrustTerms, draft_trust
-from tenants.identifiers import EntryId
+from tenants.identifiers import EntryId, TenantId
 from tests.fakes import FakeClock, FakeGateway, Options, fake_gateway
-from tests.pool_entries import HandmadePool, Item, open_pool, put_pool_entry
+from tests.pool_entries import POOL_SETTINGS, Item, open_pool, parts_of, put_pool_entry
 from tests.signing_runner import SigningRunner
 from tests.traces import PATIENT
 
@@ -42,13 +48,13 @@ ROOT = SigningKey(b"\x07" * 32)
 class World:
     """A gateway whose first tenant reads the pool, and whose upstream is a runner that signs."""
 
-    def __init__(self, gateway: FakeGateway, runner: SigningRunner, pool: HandmadePool) -> None:
+    def __init__(self, gateway: FakeGateway, runner: SigningRunner, pool: Pool) -> None:
         self.gateway = gateway
         self.runner = runner
         self.pool = pool
 
     async def put(self, item: Item) -> EntryId:
-        return await put_pool_entry(self.gateway, await self.pool.context(), self.runner, item)
+        return await put_pool_entry(self.gateway, self.runner, item)
 
     async def ask(self, question: str = LAKE_AGAIN, **options: Any) -> JsonObject:
         account: JsonObject = (await self.gateway.ask(question, **options))["hitproof"]
@@ -84,7 +90,7 @@ def run(
         clock=clock,
         upstream=runner,
         upstream_kind="runner",
-        settings=PATIENT | (settings or {}),
+        settings=PATIENT | POOL_SETTINGS | (settings or {}),
     )
 
     async def play() -> None:
@@ -177,6 +183,27 @@ def test_a_conversation_that_is_not_poolable_is_not_answered_from_the_pool(tmp_p
         await world.put(Item(LAKE, system="You are brief."))
         talk = [{"role": "system", "content": "You are brief."}, {"role": "user", "content": LAKE_AGAIN}]
         assert tier_of((await world.gateway.ask(talk))["hitproof"]) == ("miss", None)
+
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("mode", ["pooled", "noised"])
+def test_a_profile_that_policy_names_is_answered_for_its_own_system_prompt(tmp_path: Path, mode: PoolMode) -> None:
+    async def scenario(world: World) -> None:
+        brief = "You are brief."
+        record = ProfileRecord("brief", brief, "{}", 0)
+        await world.gateway.gateway.database.write(lambda c: PoolRepository(c).add_profile(record))
+        await parts_of(world.gateway).service.refresh_profiles()
+        entry = await world.put(Item(LAKE, system=brief, mode=mode))
+        talk = [{"role": "system", "content": brief}, {"role": "user", "content": LAKE_AGAIN}]
+        asked = [("plain", talk), ("brief", [talk[1]]), ("brief", talk)]
+        found = []
+        for profile, messages in asked:
+            world.gateway.set_policy(tenant=0, **READS, pool_profiles=(profile,))
+            answer = await world.gateway.ask(messages, headers={"cache-control": "no-store"})
+            found.append(tier_of(answer["hitproof"]))
+        assert found == [("miss", None), ("miss", None), ("hit", "pool")]
+        assert world.state_of(entry) == ("live", None)
 
     run(tmp_path, scenario)
 
@@ -329,7 +356,7 @@ def test_a_pool_that_cannot_be_asked_is_a_miss_like_any_other(tmp_path: Path, mo
         async def fail(_self: object) -> Any:
             raise StoreUnavailable("the store is away")
 
-        monkeypatch.setattr(HandmadePool, "context", fail)
+        monkeypatch.setattr(Pool, "context", fail)
         found = await world.ask(headers={"cache-control": "no-store"})
         assert (found["outcome"], found["reason"]) == ("miss", "no_candidate; not stored: no_store")
 
@@ -359,6 +386,53 @@ def test_a_family_that_cannot_be_asked_leaves_the_other(tmp_path: Path, monkeypa
 def test_the_two_families_are_partitions_of_their_own() -> None:
     found = {pool_fingerprint("pooled", bytes(32)), pool_fingerprint("noised", bytes(32)), bytes(32)}
     assert len(found) == 3
+
+
+# To whom
+
+
+def test_an_answer_of_the_pool_that_is_called_ones_own_is_stopped_at_the_door(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(world: World) -> None:
+        await world.put(Item(LAKE))
+        ask = PoolTier.ask
+
+        async def confused(tier: PoolTier, asked: Asked, sight: Sight) -> Sight:
+            found = await ask(tier, asked, sight)
+            assert isinstance(found.outcome, Hit)
+            return replace(found, outcome=Hit("private", found.outcome.entry, "same_meaning"))
+
+        monkeypatch.setattr(PoolTier, "ask", confused)
+        response = await world.gateway.chat(LAKE_AGAIN)
+        assert (response.status_code, LAKE.encode() in response.content) == (500, False)
+        streamed = await world.gateway.chat(LAKE_AGAIN, stream=True)
+        assert LAKE.encode() not in streamed.content
+        assert b"hitproof_egress_refused_total 2.0" in (await world.gateway.client.get("/metrics")).content
+
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("owner", "tier", "pool", "may"),
+    [
+        ("own", None, "pool", True),
+        ("own", "private", "pool", True),
+        ("own", "exact", None, True),
+        ("own", "pool", "pool", False),
+        ("pool", "pool", "pool", True),
+        ("pool", "pool", None, False),
+        ("pool", "private", "pool", False),
+        ("pool", None, "pool", False),
+        ("other", "pool", "pool", False),
+        ("other", "private", "pool", False),
+    ],
+)
+def test_an_answer_leaves_to_its_own_tenant_and_the_pools_as_a_hit_of_the_pool(
+    owner: str, tier: Tier | None, pool: str | None, may: bool
+) -> None:
+    known = None if pool is None else TenantId(pool)
+    assert may_leave(TenantId(owner), to=TenantId("own"), tier=tier, pool=known) is may
 
 
 # What is not said of it
