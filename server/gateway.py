@@ -17,6 +17,7 @@ from server.api.state import AppState
 from server.embedding.async_embedder import AsyncEmbedder
 from server.index.partitions import PartitionLimits, Partitions
 from server.outside import Outside
+from server.pooling import Pooling
 from server.proving import Proving
 from server.reuse.accounting import Accounting
 from server.reuse.budget import TokenBudget
@@ -99,15 +100,32 @@ class Gateway:
         )
         self.quarantine = Quarantine(self.database, telemetry, clock)
         self.opener = EntryOpener(self.tenants, self.quarantine, telemetry)
+        judge = EmbeddingJudge(lambda texts: outside.embedder.embed(texts))
         self.labeller = Labeller(
             self.database,
             self.recorder,
-            EmbeddingJudge(lambda texts: outside.embedder.embed(texts)),
+            judge,
             telemetry,
             clock,
             queue_max=settings.label_queue_max,
         )
         self.embedding_statements = self._embedding_statements()
+        self.accounting = Accounting(self.recorder, telemetry, clock, outside.random)
+        self.pooling = Pooling(
+            settings,
+            outside,
+            telemetry,
+            database=self.database,
+            tenants=self.tenants,
+            partitions=self.partitions,
+            models=self.models,
+            embedder=self.embedder,
+            proving=self.proving,
+            opener=self.opener,
+            quarantine=self.quarantine,
+            judge=judge,
+            price=self.accounting.price,
+        )
         self.state = self._state(self._engine())
 
     def _engine(self) -> ReuseEngine:
@@ -127,7 +145,7 @@ class Gateway:
             receipts=proving.checker,
             quarantine=quarantine,
         )
-        accounting = Accounting(self.recorder, telemetry, clock, outside.random)
+        accounting = self.accounting
         reporter = Reporter(accounting, proving.journal, proving.high_water.state_of, clock, outside.random)
         exact = ExactTier(self.database, self.opener, proving.checker, quarantine, telemetry, clock)
         release_clock = ReleaseClock(
@@ -159,7 +177,8 @@ class Gateway:
             models=self.models,
             exact=exact,
             near=near,
-            pool=None,
+            pool=self.pooling.tier,
+            votes=None if self.pooling.parts is None else self.pooling.parts.votes,
             release_clock=release_clock,
             computer=computer,
             storer=self.storer,
@@ -235,6 +254,8 @@ class Gateway:
         self._run(self.follower.run(self._settings.feed_poll_s))
         self._run(self.labeller.run())
         self._run(self.embedding_statements.run())
+        for work in self.pooling.start():
+            self._run(work)
         self._run(self.sweeper.run(self._settings.sweep_interval_s))
         self._run(self._ask_upstreams())
 

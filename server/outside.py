@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from crypto.ed25519 import Signer
+from privacy.noise import NoiseSampler
+from privacy.opendp_noise import OpenDpNoise
 from server.clock import SystemClock, SystemRandom
 from server.embedding.select import CoveringEmbedder
 from server.ports import Clock, RandomSource
@@ -27,4 +29,5 @@ class Outside:
     signer: Signer
     clock: Clock = field(default_factory=SystemClock)
     random: RandomSource = field(default_factory=SystemRandom)
+    noise: NoiseSampler = field(default_factory=OpenDpNoise)
     on_fatal: Callable[[BaseException], None] | None = None

@@ -102,6 +102,12 @@ class Anchors:
         found: np.ndarray[tuple[int], np.dtype[np.float32]] = self._rows.vectors @ vector.astype(np.float32)
         return found
 
+    def unit_rows(self) -> Float32Matrix:
+        """Return the anchors' vectors at length 1, shape (n, dimension)."""
+        rows = self._rows.vectors
+        units: Float32Matrix = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1.0)
+        return units
+
     def _admit(self, texts: Iterable[str]) -> Iterator[str]:
         for text in texts:
             spelling = normalise(text)

@@ -84,6 +84,8 @@ def give_vectors(
     selected: Sequence[Selected],
     embed: Callable[[Sequence[str]], Float32Matrix],
     make_id: Callable[[], int],
+    *,
+    embedder: str,
 ) -> list[Released]:
     """Give each its vector: the noised mean where there is one, else its text's own. Raises what *embed* raises.
 
@@ -99,7 +101,7 @@ def give_vectors(
     for one in selected:
         vector = own[one.profile, one.text] if one.mean is None else one.mean
         if is_matchable(int(norms_squared(vector[np.newaxis])[0])):
-            released.append(Released(make_id(), (one.text,), one.profile, vector.tobytes()))
+            released.append(Released(make_id(), (one.text,), one.profile, vector.tobytes(), embedder))
     return released
 
 

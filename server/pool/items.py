@@ -23,12 +23,16 @@ SCHEMA_VERSION: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """One thing that is released: its public *texts*, the *profile* it belongs to, and its quantised vector as bytes."""
+    """One thing that is released: its public *texts*, the *profile* it belongs to, and its quantised vector as bytes.
+
+    *embedder* is the digest of what made the vector.
+    """
 
     id: int
     texts: tuple[str, ...]
     profile: str
     vector: bytes
+    embedder: str
 
     @property
     def row(self) -> Int8Matrix:
@@ -50,7 +54,7 @@ def seal_item(
     pool: TenantContext, released: Released, *, release: int, mode: PoolMode, at_ms: int, random: RandomSource
 ) -> NewItem:
     """Return the row of *released*."""
-    plain = orjson.dumps({"texts": released.texts, "vector": released.vector.hex()})
+    plain = orjson.dumps({"embedder": released.embedder, "texts": released.texts, "vector": released.vector.hex()})
     sealed = seal(pool.data_key, _place(pool.id, released.id), plain, random=random)
     return NewItem(released.id, release, mode, released.profile, sealed, at_ms)
 
@@ -61,7 +65,8 @@ def open_item(pool: TenantContext, row: StoredItem) -> Released:
         raise UnsealError("the item was withdrawn")
     found = unseal_json(pool, row.id, "item", row.sealed)
     try:
-        return Released(row.id, tuple(found["texts"]), row.profile, bytes.fromhex(found["vector"]))
+        vector = bytes.fromhex(found["vector"])
+        return Released(row.id, tuple(found["texts"]), row.profile, vector, found["embedder"])
     except (KeyError, TypeError, ValueError):
         raise UnsealError("the sealed item holds something else than an item") from None
 

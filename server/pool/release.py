@@ -60,7 +60,7 @@ class _TooFewCanPay(Error):
 
 @dataclass(frozen=True, slots=True)
 class ReleaseParts:
-    """What releases are made with; *embed* maps texts to unit rows of *dimension* components."""
+    """What releases are made with; *embed* maps texts to unit rows of *dimension* components, *embedder* is its digest."""
 
     database: Database
     pool: Pool
@@ -68,6 +68,7 @@ class ReleaseParts:
     noise: NoiseSampler
     provider: KeyProvider
     embed: Callable[[Sequence[str]], Float32Matrix]
+    embedder: str
     dimension: int
     clock: Clock
     random: RandomSource
@@ -163,7 +164,10 @@ class PoolReleaser:
     async def _draw_and_persist(self, pool: TenantContext, epoch: int, begun: Begun) -> EpochRecord:
         try:
             selected = await asyncio.to_thread(self._draw, epoch, begun)
-            released = await asyncio.to_thread(give_vectors, selected, self._parts.embed, self._make_id)
+            parts = self._parts
+            released = await asyncio.to_thread(
+                give_vectors, selected, parts.embed, self._make_id, embedder=parts.embedder
+            )
             return await self._parts.database.write(partial(self._persist, pool, epoch, begun, released))
         except BaseException as error:
             # Cancelled or failed: what was drawn is forgotten here and now, and said to be void.

@@ -75,6 +75,7 @@ class VoteBox:
         clock: Clock,
         random: RandomSource,
         *,
+        eligibility: Eligibility,
         rules: VoteRules,
         queue_max: int,
     ) -> None:
@@ -88,7 +89,7 @@ class VoteBox:
         self._random = random
         self._rules = rules
         self._queue: asyncio.Queue[_Offer] = asyncio.Queue(queue_max)
-        self._eligibility = Eligibility(frozenset())
+        self._eligibility = eligibility
         self._remembered: OrderedDict[bytes, None] = OrderedDict()
         self._keys: dict[int, DataKey] = {}
         #: Votes wait until the anchors are there: with fewer, equal questions would be counted apart.
@@ -97,6 +98,10 @@ class VoteBox:
     def set_eligibility(self, eligibility: Eligibility) -> None:
         """Go by these models and profiles from now on."""
         self._eligibility = eligibility
+
+    def is_poolable(self, asked: Asked) -> bool:
+        """Say whether a request is of a public profile that its tenant's policy names, and of a model that is pooled."""
+        return self._eligibility.profile_of(asked.request, asked.tenant.policy) is not None
 
     def offer(self, asked: Asked, question: Question | None) -> None:
         """Queue the vote of a request that was answered, if it has one; *question* is its embedding, where there is one.
