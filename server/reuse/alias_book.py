@@ -7,7 +7,7 @@ by use, so that nobody's questions decide what another finds quickly.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -61,6 +61,19 @@ def rows_of(aliases: Sequence[Alias], dimension: int) -> AliasRows:
     if not kept:
         return AliasRows((), np.empty((0, dimension), np.int8))
     return AliasRows(tuple(place for place, _ in kept), np.stack([row for _, row in kept]))
+
+
+def best_scores(found: Mapping[EntryId, AliasRows], query: Int8Matrix) -> dict[EntryId, int]:
+    """Return, for each entry that has one, the largest exact inner product of its aliases with *query*."""
+    entries = [entry for entry, aliases in found.items() if aliases.positions]
+    if not entries:
+        return {}
+    counts = [len(found[entry].positions) for entry in entries]
+    rows = np.concatenate([found[entry].rows for entry in entries])
+    # Vectors that may be matched have norms of at most 510, so no product passes 510².
+    scores = rows.astype(np.int32) @ query.astype(np.int32)
+    best = np.maximum.reduceat(scores, np.cumsum([0, *counts[:-1]]))
+    return dict(zip(entries, best.tolist(), strict=True))
 
 
 class AliasReader:

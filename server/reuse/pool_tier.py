@@ -21,7 +21,7 @@ from crypto.errors import Error
 from crypto.similarity import is_matchable, threshold_integer
 from server.index.partitions import PartitionKey, Partitions
 from server.ports import Clock
-from server.reuse.alias_book import AliasBook, rows_of
+from server.reuse.alias_book import AliasBook, best_scores, rows_of
 from server.reuse.decision import CANDIDATES_MAX, Accept, CandidateView, QueryView, decide, threshold_in_force
 from server.reuse.fingerprint import PoolMode, is_of_conversation, pool_fingerprint
 from server.reuse.guards import Facts
@@ -176,13 +176,9 @@ class PoolTier:
 
     async def _worth_opening(self, look: _Look, entries: list[EntryId]) -> list[EntryId]:
         """Return the entries with an alias that reaches τ and that the caller did not suppress, nearest first."""
-        aliases = await self._book.find(look.pool, entries, look.dimension)
-        ranked: list[tuple[int, EntryId]] = []
-        for entry, rows in aliases.items():
-            best = rows.best(look.question.vector)
-            if best is not None and best.score >= look.tau:
-                ranked.append((-best.score, entry))
-        nearest = [entry for _, entry in sorted(ranked)]
+        scores = best_scores(await self._book.find(look.pool, entries, look.dimension), look.question.vector)
+        ranked = sorted((-score, entry) for entry, score in scores.items() if score >= look.tau)
+        nearest = [entry for _, entry in ranked]
         if not nearest:
             return []
         suppressed = await self._database.read_by_key(

@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 
 from server.ports import Int8Matrix
-from server.reuse.alias_book import AliasBook, rows_of
+from server.reuse.alias_book import AliasBook, best_scores, rows_of
 from server.reuse.payload import Alias
 from server.reuse.tenant_directory import TenantContext
 from tenants.identifiers import EntryId
@@ -42,6 +42,19 @@ def test_an_alias_that_may_not_be_matched_keeps_its_place_and_is_passed_over() -
 
 def test_an_entry_without_an_alias_that_may_be_matched_has_no_best() -> None:
     assert rows_of([alias("nothing", 0, 0)], 2).best(vector(1, 1)) is None
+
+
+def test_the_scores_of_many_entries_are_those_of_their_best_aliases() -> None:
+    source = np.random.default_rng(3)
+    query = source.integers(-20, 20, 8, dtype=np.int8)
+    found = {
+        EntryId(number): rows_of([alias("a", *source.integers(-99, 99, 8)) for _ in range(number % 4)], 8)
+        for number in range(12)
+    }
+    expected = {entry: best.score for entry, rows in found.items() if (best := rows.best(query)) is not None}
+    assert len(expected) == 9
+    assert best_scores(found, query) == expected
+    assert best_scores({}, query) == {}
 
 
 class Shelf:
