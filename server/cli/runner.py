@@ -98,19 +98,19 @@ class _Chosen:
 
 def _build(chosen: _Chosen, *, token: str) -> Starlette:
     from server.clock import SystemClock, SystemRandom
-    from server.runner.app import create_app, make_statement_makers
+    from server.runner.app import create_app, make_restatement_maker, make_statement_makers
     from server.runner.limits import RunnerLimits
 
     loaders = _embedder_loaders(chosen.embedder, chosen.device)
     clock, random, limits = SystemClock(), SystemRandom(), RunnerLimits()
-    statements, embeddings = make_statement_makers(
-        _signer(chosen.signing_key, random), loaders, clock=clock, random_source=random, limits=limits
-    )
+    signer = _signer(chosen.signing_key, random)
+    statements, embeddings = make_statement_makers(signer, loaders, clock=clock, random_source=random, limits=limits)
     if chosen.beside is not None:
         answerer = _beside(chosen, statements, clock, random)
     else:
         answerer = _engines(chosen, statements, limits, clock, random)
-    return create_app(answerer, token=token, limits=limits, embeddings=embeddings)
+    restatements = make_restatement_maker(signer, clock=clock, random_source=random)
+    return create_app(answerer, token=token, limits=limits, embeddings=embeddings, restatements=restatements)
 
 
 def _signer(path: Path | None, random: SystemRandom) -> Signer | None:

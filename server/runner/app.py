@@ -30,6 +30,7 @@ from server.runner.errors import (
     EmbeddingNotSigned,
     GenerationFailed,
     ModelUnknown,
+    NotRestated,
     RequestInvalid,
     RunnerBusy,
     RunnerConfigurationError,
@@ -42,9 +43,11 @@ from server.runner.protocol import (
     HEALTH_PATH,
     MANIFESTS_PATH,
     MODELS_PATH,
+    RESTATEMENTS_PATH,
     manifests_object,
     models_object,
 )
+from server.runner.restatements import RestatementMaker
 from server.runner.statements import StatementMaker
 from server.upstream.errors import CircuitOpen, UpstreamError, UpstreamRejected, UpstreamTimeout
 
@@ -58,6 +61,7 @@ _STATUSES: Final[tuple[tuple[type[Error], int, str], ...]] = (
     (RequestInvalid, 400, "invalid_request_error"),
     (ModelUnknown, 404, "invalid_request_error"),
     (EmbeddingNotSigned, 409, "invalid_request_error"),
+    (NotRestated, 409, "invalid_request_error"),
     (TextError, 400, "invalid_request_error"),
     (RunnerBusy, 503, "overloaded_error"),
     (CircuitOpen, 503, "overloaded_error"),
@@ -90,7 +94,8 @@ def create_runner_app(
         signer, embedder_loaders, clock=clock, random_source=random_source, limits=limits
     )
     answerer = EngineAnswerer(engines, limits=limits, clock=clock, random_source=random_source, statements=statements)
-    return create_app(answerer, token=token, limits=limits, embeddings=embeddings)
+    restatements = make_restatement_maker(signer, clock=clock, random_source=random_source)
+    return create_app(answerer, token=token, limits=limits, embeddings=embeddings, restatements=restatements)
 
 
 def make_statement_makers(
@@ -113,20 +118,33 @@ def make_statement_makers(
     return statements, embeddings
 
 
+def make_restatement_maker(
+    signer: Signer | None, *, clock: Clock, random_source: RandomSource
+) -> RestatementMaker | None:
+    """Return what says statements of *signer*'s again; None where nothing is signed."""
+    return None if signer is None else RestatementMaker(signer, clock=clock, random_source=random_source)
+
+
 def create_app(
-    answerer: Answerer, *, token: str, limits: RunnerLimits, embeddings: EmbeddingStatementMaker | None = None
+    answerer: Answerer,
+    *,
+    token: str,
+    limits: RunnerLimits,
+    embeddings: EmbeddingStatementMaker | None = None,
+    restatements: RestatementMaker | None = None,
 ) -> Starlette:
     """Return the app in front of *answerer*; every path but the health check needs `Authorization: Bearer token`."""
     if len(token) < TOKEN_LENGTH_MIN:
         raise RunnerConfigurationError(f"the runner's token is shorter than {TOKEN_LENGTH_MIN} characters")
     guard = _Guard(token)
-    endpoints = _Endpoints(answerer, limits, embeddings)
+    endpoints = _Endpoints(answerer, limits, embeddings, restatements)
     routes = [
         Route(HEALTH_PATH, _health, methods=["GET"]),
         Route(MODELS_PATH, guard(endpoints.models), methods=["GET"]),
         Route(MANIFESTS_PATH, guard(endpoints.manifests), methods=["GET"]),
         Route(COMPLETIONS_PATH, guard(endpoints.complete), methods=["POST"]),
         Route(EMBEDDING_STATEMENTS_PATH, guard(endpoints.sign_embedding), methods=["POST"]),
+        Route(RESTATEMENTS_PATH, guard(endpoints.restate), methods=["POST"]),
     ]
 
     @asynccontextmanager
@@ -167,10 +185,17 @@ class _Guard:
 
 
 class _Endpoints:
-    def __init__(self, answerer: Answerer, limits: RunnerLimits, embeddings: EmbeddingStatementMaker | None) -> None:
+    def __init__(
+        self,
+        answerer: Answerer,
+        limits: RunnerLimits,
+        embeddings: EmbeddingStatementMaker | None,
+        restatements: RestatementMaker | None,
+    ) -> None:
         self._answerer = answerer
         self._limits = limits
         self._embeddings = embeddings
+        self._restatements = restatements
 
     async def models(self, _: Request) -> Response:
         return _json(models_object(await self._answerer.list_models()))
@@ -192,6 +217,12 @@ class _Endpoints:
             raise EmbeddingNotSigned("this runner has no signing key or no embedder; see --signing-key and --embedder")
         answer = await _unless_disconnected(request, self._embeddings.sign(body))
         return Response(status_code=499) if answer is None else _json(answer)
+
+    async def restate(self, request: Request) -> Response:
+        body = await _read_body(request, self._limits)
+        if self._restatements is None:
+            raise NotRestated("this runner has no signing key; see --signing-key")
+        return _json(self._restatements.restate(body))
 
     async def _stream(self, body: JsonObject) -> Response:
         chunks = self._answerer.stream(body)

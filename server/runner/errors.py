@@ -7,6 +7,7 @@
         ├── ModelUnknown            no engine of that name is loaded here
         ├── RunnerBusy              queue full or waited too long; *retry_after_s* says when to come back
         ├── EmbeddingNotSigned      no statement about this vector: it, or its embedder, is not this runner's
+        ├── NotRestated             a statement is not said again: not this runner's, or about something else
         ├── GenerationFailed        the engine broke its contract or crashed while answering
         ├── ModelFolderError        the model folder is missing, unsafe or of a kind that is not loaded
         └── RunnerConfigurationError  token file, address or engines cannot be used as given
@@ -57,6 +58,10 @@ class RunnerBusy(RunnerError):
 
 class EmbeddingNotSigned(RunnerError):
     """The runner signs nothing about this vector: its own differs, its embedder does, or it has no key or embedder."""
+
+
+class NotRestated(RunnerError):
+    """The runner does not say a statement again: not its own, not attested, with parents, or about something else."""
 
 
 class GenerationFailed(RunnerError):

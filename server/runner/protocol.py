@@ -5,7 +5,8 @@
   manifest is null where the runner did not load the model itself, and then the version is a declared one.
 * Every whole answer, and the last chunk of every stream, carries a top-level `hitproof_runner` object:
   `{"protocol", "model_version", "prompt_token_ids", "output_token_ids", "parameters", "statement", "openings"}`.
-* A request's `hitproof_statement` says what to sign; `POST /runner/v1/embedding-statements` has a vector signed.
+* A request's `hitproof_statement` says what to sign; `POST /runner/v1/embedding-statements` has a vector signed,
+  `POST /runner/v1/restatements` has a statement of this runner said again for another tenant.
 
 Evolution rule: within v1, fields of these objects are only appended; readers ignore those they do not know. A change
 of meaning is `hitproof/runner/v2` under new paths.
@@ -25,6 +26,7 @@ MODELS_PATH: Final = "/v1/models"
 COMPLETIONS_PATH: Final = "/v1/chat/completions"
 MANIFESTS_PATH: Final = "/runner/v1/manifests"
 EMBEDDING_STATEMENTS_PATH: Final = "/runner/v1/embedding-statements"
+RESTATEMENTS_PATH: Final = "/runner/v1/restatements"
 HEALTH_PATH: Final = "/healthz"
 
 
@@ -64,6 +66,11 @@ def embedding_statement_object(envelope: JsonObject, *, text_salt: bytes, vector
     """Return the answer of `POST /runner/v1/embedding-statements`."""
     salts = {"text": text_salt.hex(), "vector": vector_salt.hex()}
     return {"protocol": PROTOCOL, "envelope": envelope, "salts": salts}
+
+
+def restatement_object(envelope: JsonObject, *, openings: JsonObject) -> JsonObject:
+    """Return the answer of `POST /runner/v1/restatements`; *openings* are salts in hexadecimal, by kind."""
+    return {"protocol": PROTOCOL, "envelope": envelope, "openings": openings}
 
 
 def models_object(models: Sequence[UpstreamModel]) -> JsonObject:

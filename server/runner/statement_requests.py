@@ -79,7 +79,8 @@ def _read_statement(value: JsonValue) -> StatementRequest:
     return StatementRequest(**read_record(value, STATEMENT_FIELD, readers))
 
 
-def _read_evidence(value: JsonValue, where: str) -> tuple[EvidenceReference, ...]:
+def read_evidence(value: JsonValue, where: str) -> tuple[EvidenceReference, ...]:
+    """Return sorted references to evidence; raises `EncodingError`."""
     items = read_list(value, where, EVIDENCE_MAX)
     found = tuple(EvidenceReference(**read_record(item, where, _EVIDENCE)) for item in items)
     refuse_unsorted([(reference.type, reference.digest) for reference in found], where)
@@ -107,6 +108,8 @@ def _read_vector(value: JsonValue, where: str) -> tuple[int, ...]:
     return tuple(read_part(part, f"a component of {where}") for part in parts)
 
 
+read_policy: Final[Reader] = or_null(read_digest)
+
 _PARENT: Final[Mapping[str, Reader]] = {
     "relation": one_of("adapted-from", "composed-of"),
     "statement": read_digest,
@@ -115,11 +118,11 @@ _EVIDENCE: Final[Mapping[str, Reader]] = {"type": read_text, "digest": read_dige
 _STATEMENT: Final[dict[str, Reader]] = {
     "derivation": one_of(*DERIVATIONS),
     "parents": _read_parents,
-    "policy": or_null(read_digest),
+    "policy": read_policy,
     "tenant": read_pseudonym,
 }
 #: A gateway that knows of no evidence asks without the field; none is then stated.
-_WITH_EVIDENCE: Final[dict[str, Reader]] = {"evidence": _read_evidence}
+_WITH_EVIDENCE: Final[dict[str, Reader]] = {"evidence": read_evidence}
 _EMBEDDING: Final[Mapping[str, Reader]] = {
     "embedder": read_digest,
     "statement": read_digest,

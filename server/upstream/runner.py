@@ -9,7 +9,13 @@ from contextlib import aclosing
 import httpx2
 
 from server.ports import Chunk, Clock, Completion, JsonObject, Provenance, RandomSource, UpstreamModel
-from server.runner.protocol import COMPLETIONS_PATH, EMBEDDING_STATEMENTS_PATH, MANIFESTS_PATH, PROVENANCE_FIELD
+from server.runner.protocol import (
+    COMPLETIONS_PATH,
+    EMBEDDING_STATEMENTS_PATH,
+    MANIFESTS_PATH,
+    PROVENANCE_FIELD,
+    RESTATEMENTS_PATH,
+)
 from server.upstream.assembly import Assembler
 from server.upstream.client import UpstreamClient
 from server.upstream.errors import UpstreamMalformed
@@ -18,9 +24,11 @@ from server.upstream.requests import outgoing
 from server.upstream.responses import check_completion
 from server.upstream.runner_answers import (
     EmbeddingStatementAnswer,
+    RestatementAnswer,
     read_embedding_statement,
     read_models,
     read_provenance,
+    read_restatement,
 )
 
 
@@ -105,6 +113,13 @@ class RunnerUpstream:
         }
         answer = await self._client.fetch("POST", EMBEDDING_STATEMENTS_PATH, body)
         return read_embedding_statement(answer, self.name)
+
+    async def restate(self, asked: JsonObject) -> RestatementAnswer:
+        """Have the runner say a statement of its own again, as *asked* by docs/formats.md. Raises `UpstreamError`.
+
+        It refuses with 409, as `UpstreamRejected`, what it did not sign or what is about something else.
+        """
+        return read_restatement(await self._client.fetch("POST", RESTATEMENTS_PATH, asked), self.name)
 
     async def close(self) -> None:
         """Close all connections."""

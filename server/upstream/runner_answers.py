@@ -35,6 +35,14 @@ class EmbeddingStatementAnswer:
     vector_salt: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class RestatementAnswer:
+    """A statement said again: a DSSE envelope as JSON, not yet verified, and its salts in hexadecimal, by kind."""
+
+    envelope: JsonObject
+    openings: JsonObject
+
+
 def read_models(answer: JsonObject, upstream: str, *, models_max: int) -> tuple[UpstreamModel, ...]:
     """Read the answer of the manifests' path, every version recomputed. Raises `UpstreamMalformed`."""
     listed, key = answer.get("models"), answer.get("signing_key")
@@ -73,6 +81,14 @@ def read_embedding_statement(answer: JsonObject, upstream: str) -> EmbeddingStat
     if not _is_hex_32_bytes(salts.get("text")) or not _is_hex_32_bytes(salts.get("vector")):
         raise UpstreamMalformed(f"the salts of an embedding statement of {upstream!r} are not 64 hexadecimal digits")
     return EmbeddingStatementAnswer(envelope, bytes.fromhex(salts["text"]), bytes.fromhex(salts["vector"]))
+
+
+def read_restatement(answer: JsonObject, upstream: str) -> RestatementAnswer:
+    """Read the answer of the restatements' path. Raises `UpstreamMalformed`."""
+    envelope, openings = answer.get("envelope"), answer.get("openings")
+    if answer.get("protocol") != PROTOCOL or not _is_envelope(envelope) or not _is_openings(openings):
+        raise UpstreamMalformed(f"{upstream!r} answered without a restatement of {PROTOCOL}")
+    return RestatementAnswer(envelope, openings)
 
 
 def _read_model(value: object, signing_key: str | None, upstream: str) -> UpstreamModel:
