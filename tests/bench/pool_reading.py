@@ -61,6 +61,7 @@ async def measure(folder: Path, entries: int, lookups: int) -> dict[str, float]:
         open_pool(gateway)
         texts = [question(source) for _ in range(entries)]
         for number, text in enumerate(texts):
+            clock.advance(0.01)  # entries of one millisecond could draw the same id
             aliases = (text, *(question(source) for _ in range(3))) if number % 2 else ()
             await put_pool_entry(gateway, runner, Item(text, aliases, mode="noised" if number % 2 else "pooled"))
         misses, hits = [question(source) for _ in range(lookups)], texts[:lookups]
