@@ -17,7 +17,6 @@ from typing import Final, Protocol, TypeAlias
 import numpy as np
 import structlog
 
-from crypto.errors import Error
 from crypto.similarity import is_matchable, threshold_integer
 from server.index.partitions import PartitionKey, Partitions
 from server.ports import Clock
@@ -124,7 +123,7 @@ class PoolTier:
         sight = replace(sight, is_pool_asked=True)
         try:
             found = await self._look(asked, sight.identity.fingerprint, question)
-        except Error as error:
+        except Exception as error:  # noqa: BLE001  # an edge: whatever the pool holds or lacks, its reader has an upstream
             self._degrade(error)
             return sight
         if found is None:
@@ -166,7 +165,7 @@ class PoolTier:
         )
         found: dict[EntryId, PoolMode] = {}
         for mode, result in zip(MODES, await asyncio.gather(*searches, return_exceptions=True), strict=True):
-            if isinstance(result, Error):
+            if isinstance(result, Exception):
                 self._degrade(result)
             elif isinstance(result, BaseException):
                 raise result
@@ -219,7 +218,7 @@ class PoolTier:
         facts = Facts.from_json(payload.aliases[best.position].facts)
         return Found(row, payload, best.score, receipt), CandidateView(entry, best.score, best.norm_squared, facts)
 
-    def _degrade(self, error: Error) -> None:
+    def _degrade(self, error: Exception) -> None:
         self._telemetry.degraded.labels("pool").inc()
         log.warning("pool_tier_failed", error=type(error).__name__)
 

@@ -349,16 +349,21 @@ def test_an_entry_of_another_profile_is_not_given_whatever_partition_its_row_sta
     run(tmp_path, scenario)
 
 
-def test_a_pool_that_cannot_be_asked_is_a_miss_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("fault", [StoreUnavailable("the store is away"), KeyError("a fault of ours")])
+def test_a_pool_that_cannot_be_asked_is_a_miss_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
     async def scenario(world: World) -> None:
         await world.put(Item(LAKE))
 
         async def fail(_self: object) -> Any:
-            raise StoreUnavailable("the store is away")
+            raise fault
 
         monkeypatch.setattr(Pool, "context", fail)
         found = await world.ask(headers={"cache-control": "no-store"})
         assert (found["outcome"], found["reason"]) == ("miss", "no_candidate; not stored: no_store")
+        metrics = (await world.gateway.client.get("/metrics")).content
+        assert b'hitproof_degraded_total{part="pool"} 1.0' in metrics
 
     run(tmp_path, scenario)
 
@@ -433,6 +438,20 @@ def test_an_answer_leaves_to_its_own_tenant_and_the_pools_as_a_hit_of_the_pool(
 ) -> None:
     known = None if pool is None else TenantId(pool)
     assert may_leave(TenantId(owner), to=TenantId("own"), tier=tier, pool=known) is may
+
+
+def test_an_entry_of_the_pool_can_be_neither_opened_nor_removed_by_whom_it_answers(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        entry = await world.put(Item(LAKE))
+        path = f"/v1/cache/entries/{(await world.ask())['entry']}"
+        assert (await world.gateway.call("GET", path)).status_code == 404
+        await world.gateway.call("DELETE", path)
+        body = {"all": True, "dry_run": False, "confirm": "remove everything"}
+        assert (await world.gateway.call("POST", "/v1/cache/invalidate", json=body)).status_code == 200
+        assert world.state_of(entry) == ("live", None)
+        assert tier_of(await world.ask()) == ("hit", "pool")
+
+    run(tmp_path, scenario)
 
 
 # What is not said of it
