@@ -11,8 +11,9 @@ from starlette.responses import FileResponse, Response
 from server.api.body import check, json_body_schema, read_json_object
 from server.api.schemas import AuditExportBody
 from server.api.state import Admitted, AppState, admit, state_of
-from server.audit.export import Exported, ExportKeys
+from server.audit.export import Exported, ExportKeys, PoolKeys
 from server.audit.request import ExportRequest
+from server.pool.principal import find_pool
 from server.ports import JsonObject
 from server.store.log_records import AuditJob
 from server.store.maintenance import AuditEvent, append_audit
@@ -38,7 +39,7 @@ async def export_now(
     await _note(state, who, wanted)
     async with state.limits.place(who.tenant, who.caller.key_id, who.quota):
         await state.hit_journal.flush()
-        exported = await state.export_jobs.make_now(who.tenant, _keys(state, who), wanted)
+        exported = await state.export_jobs.make_now(who.tenant, await _keys(state, who), wanted)
     headers = {"content-disposition": 'attachment; filename="bundle.zip"', **_counts(exported)}
     return Response(exported.data, 200, headers, BUNDLE_TYPE)
 
@@ -61,7 +62,7 @@ async def start_export(request: Request) -> Response:
         who.caller.require(Scope.CACHE_READ)
     await _note(state, who, wanted)
     await state.hit_journal.flush()
-    job = await state.export_jobs.start(who.tenant, _keys(state, who), wanted)
+    job = await state.export_jobs.start(who.tenant, await _keys(state, who), wanted)
     return _json(_job(job), status=202)
 
 
@@ -84,8 +85,16 @@ async def get_export_bundle(request: Request, export_id: str) -> Response:
     return FileResponse(state.export_jobs.path_of(job), media_type=BUNDLE_TYPE, filename="bundle.zip")
 
 
-def _keys(state: AppState, who: Admitted) -> ExportKeys:
-    return ExportKeys(who.context.pseudonym_key, who.context.open_with, state.gateway_signer)
+async def _keys(state: AppState, who: Admitted) -> ExportKeys:
+    return ExportKeys(who.context.pseudonym_key, who.context.open_with, state.gateway_signer, await _pool_keys(state))
+
+
+async def _pool_keys(state: AppState) -> PoolKeys | None:
+    pool = await state.database.read(find_pool)
+    if pool is None:
+        return None
+    context = await state.tenants.get(pool)
+    return PoolKeys(pool, context.pseudonym_key, context.open_with)
 
 
 async def _note(state: AppState, who: Admitted, wanted: ExportRequest) -> None:
@@ -97,8 +106,8 @@ async def _note(state: AppState, who: Admitted, wanted: ExportRequest) -> None:
 
 def _counts(exported: Exported) -> dict[str, str]:
     return {
-        "x-hitproof-receipts": str(exported.receipts),
-        "x-hitproof-hits": str(exported.hits),
+        "x-hitproof-receipts": str(exported.counts.receipts),
+        "x-hitproof-hits": str(exported.counts.hits),
         "x-hitproof-log-size": str(exported.size),
     }
 

@@ -9,8 +9,8 @@ from typing import Final, TypeAlias
 from sqlalchemy import Connection
 
 from crypto.bundle import BundleParts, build_bundle
-from crypto.bundle_lines import BodyLine, CheckpointLine, HitLine
-from crypto.bundle_manifest import Scope
+from crypto.bundle_lines import BodyLine, CheckpointLine, HitLine, OpeningLine
+from crypto.bundle_manifest import Counts, PoolScope, Scope
 from crypto.checkpoint import parse_checkpoint
 from crypto.ed25519 import Signer
 from crypto.errors import EncodingError
@@ -18,7 +18,9 @@ from crypto.leaf import LeafKind, parse_leaf
 from crypto.merkle import NodeSource, consistency_proof
 from crypto.multiproof import make_multiproof
 from crypto.status import StatusList, parse_status_list
+from server.audit.ledger_selection import LedgerSelection, select_ledger
 from server.audit.lines import (
+    LeafRow,
     body_line,
     envelope_line,
     hit_line,
@@ -28,6 +30,7 @@ from server.audit.lines import (
     publisher_line,
 )
 from server.audit.openings import KeyOfEpoch, Opener
+from server.audit.policies import LoggedPolicies, load_policies
 from server.audit.pseudonyms import open_pseudonyms
 from server.audit.request import ExportError, ExportRequest, ExportUnavailable
 from server.audit.selection import Selection, Selector
@@ -37,16 +40,15 @@ from server.log.storage import LogStorage
 from server.ports import Clock
 from server.store.database import Database
 from server.store.log import LogRepository
-from server.store.log_records import AnnouncedPolicy, CheckpointRow, StoredEvidence, StoredLeaf, StoredReceipt
+from server.store.log_records import CheckpointRow, StoredLeaf, StoredReceipt
 from server.store.platform import PlatformRepository
-from server.store.receipts import HitRepository, ReceiptRepository, TenantLeafRepository
+from server.store.receipts import HitRepository, ReceiptRepository
 from server.store.records import ModelVersionRecord
-from server.store.status import AnnouncementRepository, StatusRepository
+from server.store.status import StatusRepository
 from tenants.identifiers import TenantId
 
 #: Earlier checkpoints that every bundle carries, evenly spread: anchors for auditors who keep one.
 ANCHORS: Final = 16
-POLICIES_MAX: Final = 10_000
 
 #: Hears how many rows of how many were read.
 Progress: TypeAlias = Callable[[int, int], None]
@@ -57,20 +59,27 @@ class Exported:
     """A finished bundle and what it counts."""
 
     data: bytes
-    receipts: int
-    hits: int
-    openings: int
-    evidence: int
+    counts: Counts
     size: int
 
 
 @dataclass(frozen=True, slots=True)
+class PoolKeys:
+    """What the pool's receipts are opened with, where there is a pool."""
+
+    tenant: TenantId
+    pseudonym_key: bytes
+    key_of_epoch: KeyOfEpoch
+
+
+@dataclass(frozen=True, slots=True)
 class ExportKeys:
-    """What a tenant's export is opened and signed with."""
+    """What a tenant's export is opened and signed with; *pool* is None before there is one."""
 
     pseudonym_key: bytes
     key_of_epoch: KeyOfEpoch
     signer: Signer
+    pool: PoolKeys | None = None
 
 
 class Exporter:
@@ -90,6 +99,9 @@ class Exporter:
 
         Raises `ExportError` for a scope that is too large or a log that does not fit its checkpoint.
         """
+        pool = self._keys.pool
+        if pool is not None and pool.tenant == self._tenant:
+            raise ExportError("the pool is nobody's tenant: its receipts are in the bundles of those they answered")
         tree = open_tree(self._database, self._storage, checkpoint)
         total, done = self._database.read_now(self._count), 0
 
@@ -99,7 +111,15 @@ class Exporter:
             progress(min(done, total), total)
 
         weight = Weight()
-        selection = Selector(self._database, self._tenant, request, weight, size=checkpoint.size).select(on_read)
+        selector = Selector(
+            self._database,
+            self._tenant,
+            request,
+            weight,
+            size=checkpoint.size,
+            pool=None if pool is None else pool.tenant,
+        )
+        selection = selector.select(on_read)
         parts = self._parts(request, checkpoint, selection, tree, weight)
         try:
             data = build_bundle(parts, self._keys.signer)
@@ -107,8 +127,7 @@ class Exporter:
             # Not the error's own text: it can quote what was to be opened.
             raise ExportError("what is in scope makes no bundle that a verifier takes; export a shorter time") from None
         progress(total, total)
-        counts = parts.counts
-        return Exported(data, counts.receipts, counts.hits, counts.openings, counts.evidence, checkpoint.size)
+        return Exported(data, parts.counts, checkpoint.size)
 
     def _count(self, connection: Connection) -> int:
         return ReceiptRepository(connection, self._tenant).count() + HitRepository(connection, self._tenant).count()
@@ -121,35 +140,64 @@ class Exporter:
         tree: NodeSource,
         weight: Weight,
     ) -> BundleParts:
-        policies, policy_leaves = self._database.read_now(lambda c: self._load_policies(c, checkpoint.size))
+        own, of_pool = self._load_policies(checkpoint.size, selection)
         status, status_leaf = self._database.read_now(lambda c: _load_status(c, checkpoint))
         if any(key.key_id == self._keys.signer.key_id and key.status == "compromised" for key in status.keys):
             raise ExportUnavailable(
                 "this gateway's key was compromised, and no verifier takes what it signs; make another"
             )
+        ledger = select_ledger(
+            self._database,
+            self._tenant,
+            weight,
+            size=checkpoint.size,
+            has_pool_receipts=bool(selection.of_pool),
+        )
         receipts = sorted(selection.receipts.values(), key=lambda row: row.leaf_index or 0)
         signed = [envelope_line(row) for row in selection.evidence if is_envelope(row)]
-        leaves = _leaves_of(receipts, selection.evidence, policy_leaves, [status_leaf, *selection.batches.values()])
-        opener = Opener(self._database, self._tenant, self._keys.key_of_epoch, weight)
-        openings = [line for row in receipts for line in opener.open(row, request)]
+        asserted = [*own.leaves, *of_pool.leaves, status_leaf, *selection.batches.values()]
+        leaves = _leaves_of(receipts, selection.evidence, asserted, ledger.spendings, ledger.releases)
+        policies = {row.digest: policy_line(row) for row in (*own.rows, *of_pool.rows)}
         versions = self._attested_versions(receipts)
         return BundleParts(
             checkpoint=checkpoint.note,
             leaves=leaves,
             multiproof=tuple(make_multiproof(sorted(leaves), checkpoint.size, tree)),
             status=status,
-            scope=self._scope(request, leaves, selection),
+            scope=self._scope(request, selection, own, of_pool, ledger.organisation),
             made_at_ms=self._clock.now_ms(),
             receipts=tuple(envelope_line(row) for row in receipts),
             hits=tuple(self._hit_lines(selection)),
-            bodies=_bodies(selection, [*policy_leaves, status_leaf]),
+            bodies=_bodies(selection, asserted, ledger),
             evidence=tuple(sorted(signed, key=lambda line: line.index)),
-            openings=tuple(sorted(openings, key=lambda line: (line.statement, line.kind))),
-            policies=tuple(sorted({row.digest: policy_line(row) for row in policies}.values(), key=lambda p: p.policy)),
+            openings=tuple(self._openings(request, receipts, selection, weight)),
+            policies=tuple(sorted(policies.values(), key=lambda line: line.policy)),
             models=tuple(line for version in versions if (line := model_line(version)) is not None),
             publishers=tuple(found for version in versions if (found := publisher_line(version)) is not None),
             checkpoints=tuple(self._anchors(request, checkpoint, tree)),
+            releases=ledger.release_lines(),
+            spendings=ledger.spending_lines(),
         )
+
+    def _load_policies(self, size: int, selection: Selection) -> tuple[LoggedPolicies, LoggedPolicies]:
+        """Return the tenant's policies, and the pool's where a receipt of it is in the bundle."""
+        own = self._database.read_now(lambda c: load_policies(c, self._tenant, size=size))
+        pool = self._keys.pool
+        if pool is None or not selection.of_pool:
+            return own, LoggedPolicies()
+        return own, self._database.read_now(lambda c: load_policies(c, pool.tenant, size=size))
+
+    def _openings(
+        self, request: ExportRequest, receipts: Sequence[StoredReceipt], selection: Selection, weight: Weight
+    ) -> list[OpeningLine]:
+        """Return what was asked to be opened; of the pool's receipts too, which answered this tenant."""
+        own = Opener(self._database, self._tenant, self._keys.key_of_epoch, weight)
+        pool = self._keys.pool
+        of_pool = own if pool is None else Opener(self._database, pool.tenant, pool.key_of_epoch, weight)
+        lines = [
+            line for row in receipts for line in (of_pool if row.id in selection.of_pool else own).open(row, request)
+        ]
+        return sorted(lines, key=lambda line: (line.statement, line.kind))
 
     def _attested_versions(self, receipts: Sequence[StoredReceipt]) -> list[ModelVersionRecord]:
         """Return one record per attested version, by version: the one with a manifest, where several were reported."""
@@ -160,11 +208,42 @@ class Exporter:
                 found[version.model_version] = version
         return [found[name] for name in sorted(found)]
 
-    def _scope(self, request: ExportRequest, leaves: dict[int, bytes], selection: Selection) -> Scope:
-        times_ms = [parse_leaf(leaf).time_ms for leaf in leaves.values()]
-        times_ms += [hit.record.at_ms for group in selection.hits.values() for hit in group]
-        keys = open_pseudonyms(self._keys.pseudonym_key, times_ms)
-        return Scope(self._tenant, keys, request.since_ms, request.until_ms, request.model_version)
+    def _scope(
+        self,
+        request: ExportRequest,
+        selection: Selection,
+        own: LoggedPolicies,
+        of_pool: LoggedPolicies,
+        organisation: str | None,
+    ) -> Scope:
+        """Return the scope, which opens the pseudonyms of those epochs alone in which something of theirs lies."""
+        receipts, evidence = selection.receipts.values(), selection.evidence
+        own_ms = _times_ms(
+            [row for row in receipts if row.id not in selection.of_pool],
+            [row for row in evidence if row.receipt_id not in selection.of_pool],
+            [*own.leaves, *selection.batches.values()],
+        )
+        own_ms += [hit.record.at_ms for group in selection.hits.values() for hit in group]
+        return Scope(
+            tenant=self._tenant,
+            pseudonyms=open_pseudonyms(self._keys.pseudonym_key, own_ms),
+            since_ms=request.since_ms,
+            until_ms=request.until_ms,
+            model_version=request.model_version,
+            organisation=organisation,
+            pool=self._pool_scope(selection, of_pool),
+        )
+
+    def _pool_scope(self, selection: Selection, policies: LoggedPolicies) -> PoolScope | None:
+        pool = self._keys.pool
+        if pool is None or not selection.of_pool:
+            return None
+        times_ms = _times_ms(
+            [row for row in selection.receipts.values() if row.id in selection.of_pool],
+            [row for row in selection.evidence if row.receipt_id in selection.of_pool],
+            policies.leaves,
+        )
+        return PoolScope(pool.tenant, open_pseudonyms(pool.pseudonym_key, times_ms))
 
     def _hit_lines(self, selection: Selection) -> list[HitLine]:
         lines = []
@@ -172,20 +251,6 @@ class Exporter:
             whole = self._database.read_now(lambda c, seq=seq: HitRepository(c, self._tenant).list_batch(seq))  # type: ignore[misc]
             lines.append(hit_line(selection.batches[seq], whole, chosen))
         return sorted(lines, key=lambda line: line.batch)
-
-    def _load_policies(self, connection: Connection, size: int) -> tuple[list[AnnouncedPolicy], list[StoredLeaf]]:
-        """Return every policy of the tenant that is logged, and its leaves: what was in force at any hit."""
-        leaves: list[StoredLeaf] = []
-        repository, after = TenantLeafRepository(connection, self._tenant), -1
-        while len(leaves) < POLICIES_MAX:
-            page = repository.list_of_kinds([LeafKind.POLICY], after_index=after, limit=1_000)
-            leaves += [leaf for leaf in page if leaf.leaf_index is not None and leaf.leaf_index < size]
-            if not page:
-                break
-            after = page[-1].leaf_index or 0
-        logged = {leaf.seq for leaf in leaves}
-        announced = AnnouncementRepository(connection, self._tenant).list_all()
-        return [row for row in announced if row.seq in logged], leaves
 
     def _anchors(self, request: ExportRequest, checkpoint: CheckpointRow, tree: NodeSource) -> list[CheckpointLine]:
         """Return earlier checkpoints, each proved continued: those asked for, and some spread over the log's life."""
@@ -196,13 +261,19 @@ class Exporter:
         ]
 
 
-def _leaves_of(*groups: Sequence[StoredReceipt | StoredEvidence | StoredLeaf]) -> dict[int, bytes]:
+def _leaves_of(*groups: Sequence[LeafRow]) -> dict[int, bytes]:
     return {row.leaf_index: row.leaf for group in groups for row in group if row.leaf_index is not None}
 
 
-def _bodies(selection: Selection, leaves: Sequence[StoredLeaf]) -> tuple[BodyLine, ...]:
-    found = [body_line(leaf, LeafKind(leaf.kind)) for leaf in (*leaves, *selection.batches.values())]
+def _times_ms(*groups: Sequence[LeafRow]) -> list[int]:
+    return [parse_leaf(row.leaf).time_ms for group in groups for row in group]
+
+
+def _bodies(selection: Selection, leaves: Sequence[StoredLeaf], ledger: LedgerSelection) -> tuple[BodyLine, ...]:
+    found = [body_line(leaf, LeafKind(leaf.kind)) for leaf in leaves]
     found += [body_line(row, LeafKind.EVIDENCE) for row in selection.evidence if not is_envelope(row)]
+    found += [body_line(row, LeafKind.PRIVACY_SPENDING) for row in ledger.spendings]
+    found += [body_line(row, LeafKind.POOL_RELEASE) for row in ledger.releases]
     return tuple(sorted(found, key=lambda line: line.index))
 
 

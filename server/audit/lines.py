@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeAlias
 
 from crypto.bodies import parse_body
 from crypto.bundle_lines import BodyLine, EnvelopeLine, HitLine, ModelLine, PolicyLine, PublisherLine
@@ -12,7 +13,11 @@ from crypto.merkle import MemoryTree, leaf_hash
 from crypto.multiproof import make_multiproof
 from server.audit.selection import SelectedHit
 from server.store.log_records import AnnouncedPolicy, StoredEvidence, StoredHit, StoredLeaf, StoredReceipt
+from server.store.pool_records import LoggedRelease, LoggedSpending
 from server.store.records import ModelVersionRecord
+
+#: Every row that comes with its leaf and what stands behind it.
+LeafRow: TypeAlias = StoredReceipt | StoredEvidence | StoredLeaf | LoggedSpending | LoggedRelease
 
 
 def envelope_line(row: StoredReceipt | StoredEvidence) -> EnvelopeLine:
@@ -20,7 +25,7 @@ def envelope_line(row: StoredReceipt | StoredEvidence) -> EnvelopeLine:
     return EnvelopeLine(_index(row.leaf_index), stored_object(row.body))
 
 
-def body_line(row: StoredLeaf | StoredEvidence, kind: LeafKind) -> BodyLine:
+def body_line(row: LeafRow, kind: LeafKind) -> BodyLine:
     """Return the line of a body that the log itself asserts."""
     return BodyLine(_index(row.leaf_index), kind, parse_body(kind, row.body or b""))
 

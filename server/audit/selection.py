@@ -20,6 +20,8 @@ from tenants.identifiers import TenantId
 PAGE: Final = 1_000
 #: A larger bundle would be beyond what a verifier takes; exports of a shorter time are the way.
 ROWS_MAX: Final = 500_000
+#: The tier of hits whose receipts are the pool's.
+POOL_TIER: Final = "pool"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +34,34 @@ class SelectedHit:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Everything in scope that stands in the first *size* leaves, and how the hits lie in their batches."""
+    """Everything in scope that stands in the first *size* leaves, and how the hits lie in their batches.
+
+    *of_pool* are the receipts that are the pool's: those that answered a hit in scope.
+    """
 
     receipts: dict[str, StoredReceipt]
+    of_pool: frozenset[str]
     hits: dict[int, list[SelectedHit]]
     batches: dict[int, StoredLeaf]
     evidence: list[StoredEvidence]
 
 
 class Selector:
-    """Reads one tenant's rows."""
+    """Reads one tenant's rows, and of the *pool*'s those that answered it."""
 
     def __init__(
-        self, database: Database, tenant: TenantId, request: ExportRequest, weight: Weight, *, size: int
+        self,
+        database: Database,
+        tenant: TenantId,
+        request: ExportRequest,
+        weight: Weight,
+        *,
+        size: int,
+        pool: TenantId | None = None,
     ) -> None:
         self._database = database
         self._tenant = tenant
+        self._pool = pool
         self._request = request
         self._weight = weight
         self._size = size
@@ -58,19 +72,23 @@ class Selector:
         Raises `ExportError` where that is more than one bundle holds.
         """
         receipts = {row.id: row for page in self._receipts(on_read) for row in page if self._is_logged(row)}
+        of_pool: dict[str, StoredReceipt] = {}
         hits: dict[int, list[SelectedHit]] = {}
         batches: dict[int, StoredLeaf] = {}
         for page in self._hits(on_read):
-            self._add_missing(receipts, page)
+            self._add_missing(receipts, self._tenant, [row for row in page if row.tier != POOL_TIER])
+            self._add_missing(of_pool, self._pool, [row for row in page if row.tier == POOL_TIER])
             for row in page:
-                receipt = receipts.get(row.receipt_id)
+                receipt = (of_pool if row.tier == POOL_TIER else receipts).get(row.receipt_id)
                 if receipt is None or row.batch_seq is None or not self._is_of_model(receipt):
                     continue
                 if self._batch(row.batch_seq, batches) is not None:
                     hits.setdefault(row.batch_seq, []).append(SelectedHit(row, parse_hit_record(row.record)))
         hit_on = {hit.row.receipt_id for group in hits.values() for hit in group}
         kept = {name: row for name, row in receipts.items() if name in hit_on or self._is_in_scope(row)}
-        return Selection(kept, hits, batches, self._evidence(sorted(kept)))
+        answered = {name: row for name, row in of_pool.items() if name in hit_on}
+        evidence = self._evidence(self._tenant, sorted(kept)) + self._evidence(self._pool, sorted(answered))
+        return Selection({**kept, **answered}, frozenset(answered), hits, batches, evidence)
 
     def _receipts(self, on_read: Callable[[int], None]) -> Iterator[list[StoredReceipt]]:
         request, after, total = self._request, None, 0
@@ -114,10 +132,12 @@ class Selector:
             yield page
             after = (page[-1].at_ms, page[-1].id)
 
-    def _add_missing(self, receipts: dict[str, StoredReceipt], page: list[StoredHit]) -> None:
-        """Read the receipts that hits of *page* refer to and that were issued outside the scope's time."""
+    def _add_missing(self, receipts: dict[str, StoredReceipt], owner: TenantId | None, page: list[StoredHit]) -> None:
+        """Read the *owner*'s receipts that hits of *page* refer to and that were not read for the scope's time."""
         missing = sorted({row.receipt_id for row in page} - receipts.keys())
-        found = self._database.read_now(lambda c: ReceiptRepository(c, self._tenant).get_many(missing))
+        if owner is None or not missing:
+            return
+        found = self._database.read_now(lambda c: ReceiptRepository(c, owner).get_many(missing))
         for row in found:
             self._weight.add(row.body, leaves=1)
         receipts.update({row.id: row for row in found if self._is_logged(row)})
@@ -132,12 +152,14 @@ class Selector:
             batches[seq] = leaf
         return batches[seq]
 
-    def _evidence(self, receipts: list[str]) -> list[StoredEvidence]:
+    def _evidence(self, owner: TenantId | None, receipts: list[str]) -> list[StoredEvidence]:
         found: list[StoredEvidence] = []
+        if owner is None:
+            return found
         for start in range(0, len(receipts), PAGE):
             ids = receipts[start : start + PAGE]
             page = self._database.read_now(
-                lambda connection, ids=ids: EvidenceRepository(connection, self._tenant).list_of_receipts(ids)  # type: ignore[misc]
+                lambda connection, ids=ids: EvidenceRepository(connection, owner).list_of_receipts(ids)  # type: ignore[misc]
             )
             for row in page:
                 self._weight.add(row.body, leaves=1)

@@ -89,10 +89,7 @@ def export_bundle(
             "tenant": tenant,
             "file": str(file),
             "bytes": len(exported.data),
-            "receipts": exported.receipts,
-            "hits": exported.hits,
-            "openings": exported.openings,
-            "evidence": exported.evidence,
+            **exported.counts.to_json(),
             "log_size": exported.size,
         }
         print_result(result, as_json=as_json)

@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 
 from crypto.ed25519 import SigningKey
 from crypto.errors import Error
-from server.audit.export import ExportKeys
+from server.audit.export import ExportKeys, PoolKeys
+from server.audit.openings import KeyOfEpoch
 from server.cli.context import Opened
 from server.log.build import build_sequencer
 from server.log.keys import get_log_key, load_signing_key
 from server.log.storage import DirectoryStorage, LogStorage
 from server.log.transactions import DirectTransactions
+from server.pool.principal import find_pool
 from server.standing import note_signer
 from server.store.tenancy import DataKeyRepository
 from tenants.data_keys import DataKeyRing, derive_tenant_key
@@ -57,14 +59,19 @@ def note_gateway_key(store: Opened) -> SigningKey:
 
 def export_keys(store: Opened, tenant: TenantId) -> ExportKeys:
     """Return what *tenant*'s bundle is opened and signed with; raises `UnsealError` for one that was erased."""
+    pseudonym_key, key_of_epoch = _open_keys(store, tenant)
+    pool = store.database.read_now(find_pool)
+    of_pool = None if pool is None else PoolKeys(pool, *_open_keys(store, pool))
+    return ExportKeys(pseudonym_key, key_of_epoch, note_gateway_key(store), of_pool)
+
+
+def _open_keys(store: Opened, tenant: TenantId) -> tuple[bytes, KeyOfEpoch]:
     wrapped = store.database.read_now(lambda connection: DataKeyRepository(connection, tenant).list_all())
     if not wrapped:
         raise UnsealError("the tenant was erased: its keys are destroyed, and nothing of it can be exported")
     ring = DataKeyRing(store.provider, lambda _tenant: wrapped)
     first = ring.for_epoch(tenant, min(key.epoch for key in wrapped))
-    signer = note_gateway_key(store)
-    pseudonym_key = derive_tenant_key(first.secret, "pseudonym", tenant)
-    return ExportKeys(pseudonym_key, lambda epoch: ring.for_epoch(tenant, epoch), signer)
+    return derive_tenant_key(first.secret, "pseudonym", tenant), lambda epoch: ring.for_epoch(tenant, epoch)
 
 
 def open_log_storage(store: Opened) -> LogStorage:

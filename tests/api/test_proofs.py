@@ -275,5 +275,5 @@ def test_what_came_behind_the_checkpoint_is_not_in_its_bundle(house: InProcess) 
     keys = ExportKeys(context.pseudonym_key, context.open_with, gateway.gateway.state.gateway_signer)
     exporter = Exporter(database, gateway.gateway.state.log_storage, tenant, keys, clock)
     exported = exporter.export(ExportRequest(), earlier, lambda _done, _total: None)
-    assert exported.receipts == 1
+    assert exported.counts.receipts == 1
     assert audited(house, exported.data).report.exit_code == 0
