@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import bindparam, func, or_
+from sqlalchemy import bindparam, func, literal_column, or_
 
 from server.store.log import read_leaf
 from server.store.log_records import (
@@ -35,6 +35,12 @@ _GET_RECEIPT: Final = Prepared(_RECEIPT.where(receipts.c.id == bindparam("receip
 _HIT_FIELDS: Final = tuple(NewHit.__dataclass_fields__)
 _HIT: Final = scoped_select(hits, *(hits.c[name] for name in StoredHit.__dataclass_fields__))
 _ADD_HIT: Final = Prepared(scoped_insert(hits).values(**{name: bindparam(name) for name in _HIT_FIELDS}))
+#: The tier stands in the statement itself: an index over some rows serves only a statement that says which.
+_OF_POOL: Final = (
+    scoped_select(hits, hits.c.id)
+    .where(hits.c.tier == literal_column("'pool'"), hits.c.receipt_id == bindparam("receipt"))
+    .limit(1)
+)
 _EVIDENCE_FIELDS: Final = tuple(NewEvidence.__dataclass_fields__)
 _EVIDENCE: Final = scoped_select(evidence, *(evidence.c[name] for name in _EVIDENCE_FIELDS), *_LEAF).join_from(
     evidence, log_leaves, log_leaves.c.seq == evidence.c.seq
@@ -97,10 +103,7 @@ class HitRepository(TenantRepository):
 
     def has_of_pool(self, receipt: str) -> bool:
         """Return whether the pool's *receipt* answered this tenant."""
-        statement = scoped_select(hits, hits.c.id).where(
-            hits.c.tier == "pool", hits.c.receipt_id == bindparam("receipt")
-        )
-        return self._run(statement.limit(1), {"receipt": receipt}).first() is not None
+        return self._run(_OF_POOL, {"receipt": receipt}).first() is not None
 
     def list_batch(self, batch_seq: int) -> list[StoredHit]:
         """Return every hit of one batch, by position."""
