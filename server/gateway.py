@@ -17,6 +17,7 @@ from server.api.state import AppState
 from server.embedding.async_embedder import AsyncEmbedder
 from server.index.partitions import PartitionLimits, Partitions
 from server.outside import Outside
+from server.pool.sharing import ShareLabels
 from server.pooling import Pooling
 from server.proving import Proving
 from server.reuse.accounting import Accounting
@@ -110,6 +111,7 @@ class Gateway:
             queue_max=settings.label_queue_max,
         )
         self.embedding_statements = self._embedding_statements()
+        self.share_labels = ShareLabels(self.database, clock, outside.random)
         self.accounting = Accounting(self.recorder, telemetry, clock, outside.random)
         self.pooling = Pooling(
             settings,
@@ -161,6 +163,7 @@ class Gateway:
                 models=self.models,
                 storer=self.storer,
                 receipts=proving.maker,
+                labels=self.share_labels,
                 flights=self.flights,
                 labeller=self.labeller,
                 accounting=accounting,
@@ -179,6 +182,7 @@ class Gateway:
             near=near,
             pool=self.pooling.tier,
             votes=None if self.pooling.parts is None else self.pooling.parts.votes,
+            labels=self.share_labels,
             release_clock=release_clock,
             computer=computer,
             storer=self.storer,

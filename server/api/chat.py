@@ -14,7 +14,7 @@ from crypto.errors import Error
 from server.api.body import check, json_body_schema, read_json_object
 from server.api.schemas import ChatBody
 from server.api.state import Admitted, AppState, admit, state_of
-from server.api.steering import read_steering
+from server.api.steering import read_steering, refuse_wish
 from server.errors import RequestError, error_object, show
 from server.ports import JsonObject
 from server.reuse.answers import Answer, LastChunk, StreamedAnswer
@@ -47,6 +47,8 @@ async def create_chat_completion(request: Request) -> Response:
     state = state_of(request)
     who = await admit(request, Scope.INFER)
     chat = await read_chat_request(request, state.settings)
+    if chat.steering.share is not None:
+        refuse_wish(chat.steering.share, (await state.tenants.get(who.tenant)).policy)
     async with state.limits.place(who.tenant, who.caller.key_id, who.quota):
         answer = await state.engine.answer(who.tenant, who.caller.key_id, chat)
         if isinstance(answer, Answer):

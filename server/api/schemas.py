@@ -24,13 +24,27 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Alias = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=Printable)]
+
+
+class ShareOptions(Body):
+    """How an entry is to be shared: by these public questions, and at this ε or the policy's, whichever is smaller."""
+
+    aliases: list[Alias] = Field(default_factory=list, max_length=16, description="public questions that it answers")
+    epsilon: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,4}(\.[0-9]{1,3})?$")] | None = Field(
+        None, description="of the question's embedding, as a decimal text"
+    )
+
+
 class CacheOptions(Body):
-    """The optional `hitproof` object of a request; each field can only make reuse stricter or storage shorter."""
+    """The optional `hitproof` object of a request; each field but `share` makes reuse stricter or storage shorter."""
 
     tags: list[Tag] = Field(default_factory=list, max_length=16, description="labels of the entry that may be stored")
     ttl: StrictInt | None = Field(None, ge=1, le=315_360_000, description="seconds that the entry may live")
     threshold: Number | None = Field(None, ge=0, le=1, description="cosine; raises the policy's, never lowers it")
-    share: StrictBool | None = Field(None, description="whether the entry may be shared; needs a policy that shares")
+    share: StrictBool | ShareOptions | None = Field(
+        None, description="whether the entry is published by consent, and how; needs a policy that shares as noised"
+    )
 
 
 class Message(Body):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from math import ceil
 from typing import Final
 
-from server.api.schemas import CacheOptions
+from server.api.schemas import CacheOptions, ShareOptions
 from server.errors import RequestError
-from server.reuse.request import Steering
+from server.reuse.policy import ReusePolicy
+from server.reuse.request import ShareWish, Steering
 
 AGE_MAX_S: Final = 315_360_000
 UNSTEERED: Final = Steering()
@@ -23,13 +25,6 @@ def read_steering(cache_control: list[str], options: CacheOptions | None) -> Ste
             name, _, value = directive.strip().partition("=")
             directives[name.strip().lower()] = value.strip().strip('"')
     options = options or CacheOptions.model_validate({})
-    if options.share:
-        raise RequestError(
-            "this tenant's policy shares nothing; ask for share: false or leave it out",
-            param="hitproof.share",
-            code="sharing_is_off",
-            status=403,
-        )
     return Steering(
         no_store="no-store" in directives,
         no_cache="no-cache" in directives,
@@ -38,7 +33,29 @@ def read_steering(cache_control: list[str], options: CacheOptions | None) -> Ste
         tags=tuple(dict.fromkeys(options.tags)),
         ttl_s=options.ttl,
         threshold_ten_thousandths=None if options.threshold is None else ceil(options.threshold * 10_000 - 1e-9),
+        share=read_share_wish(options.share),
     )
+
+
+def read_share_wish(share: bool | ShareOptions | None) -> ShareWish | None:
+    """Return what a request says of sharing; None where it says nothing."""
+    if share is None or isinstance(share, bool):
+        return None if share is None else ShareWish(share)
+    epsilon_milli = None if share.epsilon is None else int(Decimal(share.epsilon) * 1000)
+    if epsilon_milli == 0:
+        raise RequestError("an epsilon of 0 shares nothing; ask for share: false", param="hitproof.share.epsilon")
+    return ShareWish(True, tuple(dict.fromkeys(share.aliases)), epsilon_milli)
+
+
+def refuse_wish(wish: ShareWish | None, policy: ReusePolicy) -> None:
+    """Raise `RequestError` for a request that would share under a policy that does not."""
+    if wish is not None and wish.shares and policy.sharing != "noised":
+        raise RequestError(
+            "this tenant's policy publishes no entries (sharing is not noised); ask for share: false or leave it out",
+            param="hitproof.share",
+            code="sharing_is_off",
+            status=403,
+        )
 
 
 def _max_age_s(value: str | None) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import structlog
 
@@ -26,13 +27,28 @@ from server.reuse.receipt_making import MadeReceipt, Receiptable, ReceiptMaker
 from server.reuse.release_clock import ReleaseClock
 from server.reuse.replay import replay_chunks
 from server.reuse.reporting import Reporter
+from server.reuse.request import ShareWish, Steering
 from server.reuse.sight import Asked, Sight
-from server.reuse.storing import Fresh, Stored, Storer
+from server.reuse.storing import Fresh, Stored, Storer, WriteAlso
+from server.reuse.tenant_directory import TenantContext
 from server.store.errors import StoreError
 from server.telemetry import Telemetry
 from tenants.errors import TenantError
+from tenants.identifiers import EntryId
 
 log = structlog.get_logger()
+
+
+class Labels(Protocol):
+    """Labels entries whose tenants publish them by consent."""
+
+    def label_of(self, tenant: TenantContext, steering: Steering) -> WriteAlso | None:
+        """Return what labels the entry that is about to be stored for a request; None where it is not shared."""
+        ...
+
+    async def label(self, tenant: TenantContext, entry: EntryId, wish: ShareWish) -> None:
+        """Label an entry that is there; raises `StoreError`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +59,7 @@ class ComputerParts:
     models: ModelRegistry
     storer: Storer
     receipts: ReceiptMaker
+    labels: Labels
     flights: Flights
     labeller: Labeller
     accounting: Accounting
@@ -171,6 +188,7 @@ class Computer:
             cost_micro=cost_micro,
             ttl_s=min(steering.ttl_s or policy.ttl_s, policy.ttl_s_max),
             tags=steering.tags,
+            also=None if policy.sharing != "noised" else self._parts.labels.label_of(asked.tenant, steering),
         )
         try:
             return await self._parts.storer.store(asked.tenant, fresh)

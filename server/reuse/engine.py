@@ -9,13 +9,14 @@ Any doubt is a miss. The tenant is the caller's and enters nowhere else; what th
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import Protocol
 
 from server.ports import Clock, JsonObject
 from server.reuse.accounting import Accounting
 from server.reuse.answers import Account, Answer, ReceiptState, StreamedAnswer
-from server.reuse.computing import Computer
+from server.reuse.computing import Computer, Labels
 from server.reuse.decision import Accept, Decision, Reject, WouldAccept
 from server.reuse.exact import ExactTier
 from server.reuse.fingerprint import Identity, is_of_conversation
@@ -33,6 +34,7 @@ from server.reuse.sight import Asked, Sight
 from server.reuse.storing import Fresh, Question, Stored, Storer
 from server.reuse.tenant_directory import TenantDirectory
 from server.reuse.verification import OF_RECEIPTS, Doubt
+from server.store.errors import StoreError
 from server.store.records import StoredEntry
 from tenants.identifiers import EntryId, KeyId, TenantId
 
@@ -57,6 +59,7 @@ class ReuseEngine:
         near: NearTier,
         pool: PoolTier | None,
         votes: Votes | None,
+        labels: Labels,
         release_clock: ReleaseClock,
         computer: Computer,
         storer: Storer,
@@ -73,6 +76,7 @@ class ReuseEngine:
         self._near = near
         self._pool = pool
         self._votes = votes
+        self._labels = labels
         self._release_clock = release_clock
         self._computer = computer
         self._storer = storer
@@ -97,6 +101,8 @@ class ReuseEngine:
         if asked.tenant.policy.sharing == "pooled" and self._votes is not None:
             self._votes.offer(asked, None if sight.near is None else sight.near.question)
         if isinstance(sight.outcome, Hit):
+            if request.steering.share is not None and sight.outcome.tier != "pool":
+                await self._label(asked, sight.outcome)
             if self._accounting.is_audited(asked.tenant.policy, sight.outcome):
                 sight = sight.without_hit("audit")
             elif self._reporter.may_give_hits:
@@ -220,6 +226,14 @@ class ReuseEngine:
             0 if sight.row is None else sight.row.output_tokens,
             started_s=asked.started_s,
         )
+
+    async def _label(self, asked: Asked, hit: Hit) -> None:
+        """Label the caller's own entry that answers, where the request asks for that; a store that cannot costs a label."""
+        wish = asked.request.steering.share
+        if wish is None or not wish.shares or asked.tenant.policy.sharing != "noised":
+            return
+        with contextlib.suppress(StoreError):
+            await self._labels.label(asked.tenant, hit.entry, wish)
 
     async def quarantine(self, tenant: TenantId, entry: EntryId, reason: str) -> bool:
         """Take an entry of *tenant* out of service; False when there was none, or the store cannot do so now."""

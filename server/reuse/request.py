@@ -15,8 +15,17 @@ IMMATERIAL: Final = frozenset({"user", "metadata", "store", "safety_identifier",
 
 
 @dataclass(frozen=True, slots=True)
+class ShareWish:
+    """What a request says of sharing its entry: whether, under which public *aliases*, and at which smaller ε."""
+
+    shares: bool
+    aliases: tuple[str, ...] = ()
+    epsilon_milli: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Steering:
-    """What a caller may ask of the cache for one request; each of these can only tighten."""
+    """What a caller may ask of the cache for one request; all but *share*, which is consent, can only tighten."""
 
     no_store: bool = False
     no_cache: bool = False
@@ -25,6 +34,7 @@ class Steering:
     tags: tuple[str, ...] = ()
     ttl_s: int | None = None
     threshold_ten_thousandths: int | None = None
+    share: ShareWish | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ feed row: none is ever there without the others.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import structlog
@@ -43,6 +45,10 @@ ROW_OVERHEAD_BYTES = 600
 ID_DRAWS_MAX = 3
 
 
+#: Writes what belongs to an entry with that id, in the transaction that stores it.
+WriteAlso: TypeAlias = Callable[[Connection, EntryId], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """What an entry may be found by: its text, facts and quantised vector, shape (dimension,)."""
@@ -72,6 +78,7 @@ class Fresh:
     cost_micro: int
     ttl_s: int
     tags: tuple[str, ...]
+    also: WriteAlso | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +128,8 @@ class Storer:
                 raise NotFound("the tenant's data key was destroyed; nothing was stored")
             seq = self._proofs.add_receipt(connection, tenant, fresh.receipt, entry.id)
             EntryRepository(connection, tenant.id).add(entry)
+            if fresh.also is not None:
+                fresh.also(connection, entry.id)
             self._totals.add(tenant.id, entries=1, size_bytes=entry.size_bytes)
             return seq
 
