@@ -13,13 +13,13 @@ from typing import Final
 
 from privacy.gibberish import is_gibberish
 from privacy.personal import find_personal
-from privacy.text import visible
+from privacy.text import normalise, visible
 
 #: About 512 word pieces: longer questions are nobody else's.
 QUESTION_CHARACTERS_MAX: Final = 2_000
 QUESTION_WORDS_MAX: Final = 256
 #: Shorter questions have no one meaning.
-QUESTION_CHARACTERS_MIN: Final = 12
+QUESTION_CHARACTERS_MIN: Final = 10
 QUESTION_WORDS_MIN: Final = 3
 
 #: What belongs to programs that read the text, not to people: tags, fences, templates of chats, escapes.
@@ -52,13 +52,16 @@ def refuse(text: str) -> str | None:
 
     Reasons, in the order of the checks: `too_long`, `not_one_line`, `too_short`, `homoglyph`, `language`, `markup`,
     `instruction`, those of `personal.find_personal`, `gibberish`. Nothing beyond `QUESTION_CHARACTERS_MAX` characters is
-    looked at.
+    looked at. The author's spelling and the pool's are both judged, so that what passes here still does when it is released.
     """
     if len(text) > QUESTION_CHARACTERS_MAX:
         return "too_long"
     if is_of_many_lines(text):
         return "not_one_line"
-    seen = " ".join(visible(text).split())
+    return _refuse_seen(" ".join(visible(text).split())) or _refuse_seen(normalise(text))
+
+
+def _refuse_seen(seen: str) -> str | None:
     return _refuse_form(seen) or find_personal(seen) or ("gibberish" if is_gibberish(seen) else None)
 
 

@@ -4,6 +4,8 @@ import json
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from privacy.answers import ANSWER_CHARACTERS_MAX, ANSWER_LINES_MAX, CALLS_MAX, holds_call, refuse_answer
 
@@ -68,6 +70,12 @@ def test_what_may_not_become_everybodys_answer_is_refused_for_its_reason(reason:
 @pytest.mark.parametrize("text", CLEAN)
 def test_ordinary_answers_pass(text: str) -> None:
     assert refuse_answer(text) is None
+
+
+@given(st.text(max_size=200))
+def test_any_answer_at_all_gets_a_verdict(text: str) -> None:
+    found = refuse_answer(text)
+    assert found is None or found.startswith("answer_")
 
 
 def test_a_call_is_found_wherever_it_stands() -> None:

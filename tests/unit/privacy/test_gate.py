@@ -3,12 +3,15 @@ from __future__ import annotations
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from privacy.gate import QUESTION_CHARACTERS_MAX, has_homoglyphs, refuse
+from privacy.text import normalise
 
 REFUSED = {
     "too_long": ["why " * 501, "how to do it " * 20 + "\u0301" * 1_800],
-    "too_short": ["help me", "a b c", "\u200b" * 50 + "hi there", "??? !!! ..."],
+    "too_short": ["help me", "a b c", "a b cdefg", "\u200b" * 50 + "hi there"],
     "not_one_line": ["How do I do this?\nAnd that?", "how do I\x1b[31m do this", "how do I\u2028do this"],
     "homoglyph": [
         "How do I reset my pаssword",  # Cyrillic a
@@ -16,7 +19,7 @@ REFUSED = {
         "How do I use ɡit here",
         "What does the word сахар do here",
     ],
-    "language": ["如何重置我的路由器 吗 呢", "इसका जवाब दो तो मानेंगे"],
+    "language": ["??? !!! 1234 ...", "如何重置我的路由器 吗 呢", "इसका जवाब दो तो मानेंगे"],
     "markup": [
         "what does <script src=x> do here",
         "say ![x](y) to me now",
@@ -57,6 +60,36 @@ def test_what_may_not_become_a_key_is_refused_for_its_reason(reason: str, text: 
 @pytest.mark.parametrize("text", CLEAN)
 def test_ordinary_questions_pass(text: str) -> None:
     assert refuse(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What is DNA?",
+        "What is tea??",
+        "How do I fix it!!",
+        "Which of QXZV, WJKQ, ZVBX, KQJW, PXZQ, VBQZ, XWQJ is it?",
+        "“I am?”  “Who?”  “Me?”",
+    ],
+)
+def test_what_passes_passes_in_the_pools_own_spelling(text: str) -> None:
+    assert refuse(text) == refuse(normalise(text))
+
+
+PARTS = ["what", "is", "the", "IT?", "US,", "B2B!", "'no'", "7.5", "\u200b", "é", "Mr.", "x", "  "]
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=9))
+def test_nothing_that_passes_is_refused_in_the_pools_own_spelling(words: list[str]) -> None:
+    text = " ".join(words)
+    if refuse(text) is None:
+        assert refuse(normalise(text)) is None
+
+
+@given(st.text(max_size=200))
+def test_any_text_at_all_gets_a_verdict(text: str) -> None:
+    found = refuse(text)
+    assert found is None or found.replace("_", "").isalpha()
 
 
 def test_a_symbol_is_no_homoglyph() -> None:
