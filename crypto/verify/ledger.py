@@ -77,7 +77,7 @@ def _describe_cost(cost: Cost | Budget) -> str:
     return (
         f"ε {_decimal(cost.epsilon_micro, EPSILON_MICRO)} and ρ {_decimal(cost.rho_nano, RHO_NANO)} (zCDP) and δ"
         f" {_scientific(cost.delta_atto)}, which is ({_decimal(epsilon_micro, EPSILON_MICRO)},"
-        f" {_scientific(delta_atto)})-DP in all"
+        f" {_scientific(delta_atto)})-DP for all that the organisation gave in it"
     )
 
 

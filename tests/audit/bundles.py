@@ -58,6 +58,7 @@ from crypto.statement import ReceiptStatement, runtime_digest, sign_receipt, sta
 from crypto.status import KeyStatus, ModelStanding, StatusList
 from crypto.tlog_proof import HitProofExtra, ReceiptProofExtra, TlogProof, format_tlog_proof
 from crypto.trust import Trust, TrustedKey, sign_trust
+from tests.audit.pools import PoolSide
 
 START_MS = 1_790_000_000_000
 SECOND_MS = 1_000
@@ -102,6 +103,10 @@ class Plan:
     root_threshold: int = 1
     model_status: str | None = None
     """`superseded` or `revoked`: what the status list says of the model."""
+    releases: int = 0
+    """Releases of the pool; the second is void, and each but the first was paid for by this tenant's organisation."""
+    pool_hits: int = 0
+    """Hits in the pool, each on its own receipt of the last release; they need a release that came out."""
     retired_runner: bool = False
     """The first runner's key is retired at the end; everything it signed came before."""
     seed: int = 0
@@ -176,6 +181,7 @@ class World:
         self.checkpoints: list[str] = []
         self.publishers: list[PublisherLine] = []
         self.status = StatusList(self.plan.start_ms, (), (), 1)
+        self.pool = PoolSide.of(self)
         self.since_ms: int | None = None
         self.until_ms: int | None = None
 
@@ -451,7 +457,15 @@ class World:
         """Return the scope that covers all that happened, one pseudonym key for each epoch of it."""
         epochs = range(epoch_of(self.plan.start_ms), epoch_of(self.now_ms) + 1)
         keys = tuple(PseudonymKey(epoch, pseudonym_key(self.tenant_key, epoch)) for epoch in epochs)
-        return Scope(self.tenant, keys, self.since_ms, self.until_ms)
+        organisation = self.pool.organisation if self.pool.spendings else None
+        return Scope(
+            self.tenant,
+            keys,
+            self.since_ms,
+            self.until_ms,
+            organisation=organisation,
+            pool=self.pool.make_scope(),
+        )
 
     def make_parts(self, size: int | None = None) -> BundleParts:
         """Return the bundle's parts under the checkpoint of the present log, or of its first *size* leaves."""
@@ -477,6 +491,8 @@ class World:
             models=(ModelLine(self.model, self.manifest),) if attested else (),
             publishers=tuple(self.publishers),
             checkpoints=tuple(self.prove_checkpoint(text, width) for text in self.checkpoints),
+            releases=tuple(self.pool.releases),
+            spendings=tuple(self.pool.spendings),
         )
 
     def prove_checkpoint(self, text: str, size: int | None = None) -> CheckpointLine:
@@ -546,12 +562,31 @@ def make_world(plan: Plan) -> World:
         world.add_strangers(gap)
         numbers = range(start, min(start + plan.hits_per_batch, plan.hits))
         world.add_batch([world.make_hit(world.receipts[number % plan.receipts], policy) for number in numbers])
+    if plan.releases:
+        _fill_pool(world, policy)
     world.add_strangers(max(0, plan.tree_size - world.tree.size - 1))
     if plan.retired_runner:
         world.retire_key(world.runners[0].key_id)
     models = (ModelStanding(world.model, plan.model_status),) if plan.model_status else ()  # type: ignore[arg-type]
     world.add_status(models=models)
     return world
+
+
+def _fill_pool(world: World, policy: str) -> None:
+    """Let the pool release what the plan says, and the tenant hit its last release."""
+    pool, plan = world.pool, world.plan
+    pool_policy = pool.add_policy()
+    for number in range(1, plan.releases + 1):
+        if number > 1:
+            pool.add_spending()
+        if number == 2:
+            pool.add_void()
+        else:
+            pool.add_release()
+    release = pool.releases[-1].document
+    answers = [pool.add_answer(release, pool_policy) for _ in range(plan.pool_hits)]
+    if answers:
+        world.add_batch([pool.make_hit(receipt, policy) for receipt in answers])
 
 
 def make_bundle(plan: Plan | None = None) -> HonestBundle:
