@@ -18,6 +18,7 @@ REFUSED = {
         "How do I reset my ρasswοrd",  # Greek rho and omicron
         "How do I use ɡit here",
         "What does the word сахар do here",
+        "What does 横rpg mean to you",
     ],
     "language": ["??? !!! 1234 ...", "如何重置我的路由器 吗 呢", "इसका जवाब दो तो मानेंगे"],
     "markup": [
@@ -90,6 +91,11 @@ def test_nothing_that_passes_is_refused_in_the_pools_own_spelling(words: list[st
 def test_any_text_at_all_gets_a_verdict(text: str) -> None:
     found = refuse(text)
     assert found is None or found.replace("_", "").isalpha()
+
+
+def test_what_only_its_capitals_excuse_is_refused() -> None:
+    assert refuse("Which of QXZV, WJKQ, ZVBX, KQJW and PXZQ is it?") == "gibberish"
+    assert refuse("Which of HTTP and IMAP is the older one?") is None
 
 
 def test_a_symbol_is_no_homoglyph() -> None:

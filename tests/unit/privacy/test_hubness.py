@@ -40,6 +40,12 @@ def test_a_vector_close_to_many_distinct_questions_is_a_hub(references: Float32A
     assert not is_hub(scores, crowd)
 
 
+def test_a_few_near_questions_among_few_references_are_no_hub() -> None:
+    scores = np.zeros(100, np.float32)
+    scores[:NEAR_COUNT_MAX] = 0.95
+    assert not is_hub(scores, Crowd(0.0, 1.0))
+
+
 def test_too_few_references_judge_nobody() -> None:
     scores = np.ones(REFERENCES_MIN - 1, np.float32)
     assert not is_hub(scores, Crowd(0.0, 0.0))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privacy.text import TEXT_CHARACTERS_MAX, normalise, visible
+from privacy.text import STACKED_MARKS, TEXT_CHARACTERS_MAX, normalise, visible
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,11 @@ def test_hostile_texts_take_no_long_time(hostile: str) -> None:
     started = time.perf_counter()
     normalise(hostile)
     assert time.perf_counter() - started < 2.0
+
+
+def test_no_letter_carries_more_marks_than_a_language_gives_it() -> None:
+    assert len(visible("a" + "\u0300\u0316" * 100 + "b")) <= 2 + STACKED_MARKS
+    assert normalise("Tiê\u0301ng Vie\u0323\u0302t") == "tiếng việt"
 
 
 def test_no_more_than_the_limit_is_looked_at() -> None:
