@@ -69,6 +69,8 @@ class Pooling:
             clock=outside.clock,
             random=outside.random,
             noise=outside.noise,
+            opener=opener,
+            checker=proving.checker,
         )
         self.parts = build_pool(settings, tenant, needs)
         self.tier = PoolTier(

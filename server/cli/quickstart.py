@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from crypto.errors import Error
 from server.cli.context import ACTOR, ConfigOption, DataOption, JsonOption, Opened, locked, opened, say, settings_from
+from server.cli.quickstart_pool import simulate_organisations
 from server.cli.quickstart_trust import make_demo_trust
 from server.datafolder import DataFolder, read_or_create_secret, write_secret
 from server.settings import Settings
@@ -48,6 +49,10 @@ def quickstart(
     data: DataOption = None,
     config: ConfigOption = None,
     port: Annotated[int | None, typer.Option(help="Port of the gateway; 0 takes a free one.")] = None,
+    organisations: Annotated[
+        int | None,
+        typer.Option(min=2, max=500, help="First simulate some months of so many organisations that share a pool."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Set up and serve a demonstration: database, keys, two organisations, a runner with a small model, the gateway."""
@@ -58,6 +63,10 @@ def quickstart(
     settings = settings_from(data, config, port=port)
     configure_logging(settings.log_format)
     require_one_faiss()
+    simulation = None
+    if organisations is not None:
+        simulation = simulate_organisations(settings.data, organisations)
+        settings = settings_from(data, config, port=port)  # the simulation left its own in the folder
     with locked(settings):
         listener = listen(settings.host, settings.port)
         with opened(settings) as store:
@@ -72,6 +81,8 @@ def quickstart(
                 provider = store.provider
             url = f"http://{settings.host}:{listener.getsockname()[1]}"
             ready = {"url": url, "tenants": demo["tenants"], "console": None}
+            if simulation is not None:
+                ready["simulation"] = simulation
             run_gateway(
                 settings,
                 build_outside(settings, embedder, provider),
@@ -93,6 +104,8 @@ def _announce(found: dict[str, Any], settings: Settings, *, as_json: bool) -> No
     print(
         f"An auditor trusts what {ready['trust']} says; its root key lies beside it, as it must only in a demonstration."
     )
+    for line in ready.get("simulation", {}).get("told", ()):
+        print(f"  {line}")
     print(f"The platform operator's own key is in {DataFolder(settings.data).platform_key_file}.")
     print(f"Everything is kept in {settings.data}. Stop with Ctrl-C.", flush=True)
 

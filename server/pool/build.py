@@ -12,12 +12,16 @@ from sqlalchemy import Connection
 from privacy.noise import NoiseSampler
 from server.index.partitions import Partitions
 from server.pool.admission import Admission
+from server.pool.aliases import AliasWriter
 from server.pool.anchors import Anchors
 from server.pool.answering import AnswererParts, PoolAnswerer
 from server.pool.asking import Asker
+from server.pool.consented import Consented, ConsentParts
 from server.pool.eligibility import Eligibility
 from server.pool.principal import Pool, ensure_pool
+from server.pool.publishing import Publisher, PublisherParts
 from server.pool.release import PoolReleaser, ReleaseParts
+from server.pool.restating import Restater, RestaterParts
 from server.pool.service import PoolService, ServiceParts
 from server.pool.storing import PoolStorer
 from server.pool.terms import PoolRules, rules_of
@@ -26,8 +30,10 @@ from server.pool.writer import ReleaseWriter
 from server.ports import Clock, Float32Matrix, JsonObject, RandomSource
 from server.reuse.labels import AnswerJudge
 from server.reuse.models import ModelRegistry
+from server.reuse.opening import EntryOpener
 from server.reuse.proof_writing import ProofWriter
 from server.reuse.receipt_making import ReceiptMaker
+from server.reuse.receipts import ReceiptChecker
 from server.reuse.tenant_directory import TenantDirectory
 from server.settings import Settings
 from server.store.database import Database
@@ -71,6 +77,8 @@ class PoolNeeds:
     clock: Clock
     random: RandomSource
     noise: NoiseSampler
+    opener: EntryOpener
+    checker: ReceiptChecker
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +92,8 @@ class PoolParts:
     releaser: PoolReleaser
     answerer: PoolAnswerer
     storer: PoolStorer
+    publisher: Publisher
+    restater: Restater
     service: PoolService
 
 
@@ -153,14 +163,68 @@ def build_pool(settings: Settings, tenant: TenantId, needs: PoolNeeds) -> PoolPa
         models=rules.models,
         quarantine_s=settings.pool_quarantine_s,
     )
+    consented = Consented(
+        ConsentParts(
+            database=needs.database,
+            tenants=needs.tenants,
+            models=needs.models,
+            opener=needs.opener,
+            receipts=needs.checker,
+            writer=AliasWriter(needs.models, settings.pool_alias_model),
+            embed=embedding.many,
+            embedder=embedding.digest,
+            eligibility=lambda: votes.eligibility,
+            clock=needs.clock,
+        )
+    )
+    publisher = _publisher(settings, rules, pool, needs, consented)
+    restater = _restater(rules, pool, needs, consented, storer)
     service = PoolService(
-        ServiceParts(needs.database, pool, rules.calendar, anchors, votes, releaser, answerer),
+        ServiceParts(needs.database, pool, rules.calendar, anchors, votes, releaser, answerer, publisher, restater),
         models=rules.models,
         anchor_file=settings.pool_anchors,
         interval_s=settings.pool_interval_s,
         answer_batch_max=settings.pool_answer_batch_max,
     )
-    return PoolParts(rules, pool, votes, anchors, releaser, answerer, storer, service)
+    return PoolParts(rules, pool, votes, anchors, releaser, answerer, storer, publisher, restater, service)
+
+
+def _publisher(settings: Settings, rules: PoolRules, pool: Pool, needs: PoolNeeds, consented: Consented) -> Publisher:
+    """Wire what publishes labelled entries, under a name of its own."""
+    holder = f"noised-{needs.random.token_bytes(HOLDER_BYTES).hex()}"
+    return Publisher(
+        PublisherParts(
+            database=needs.database,
+            pool=pool,
+            consented=consented,
+            writer=ReleaseWriter(rules.calendar, rules.budget, needs.clock, needs.random, holder=holder),
+            noise=needs.noise,
+            calendar=rules.calendar,
+            embedder=needs.embedding.digest,
+            noised_delta_atto=rules.noised_delta_atto,
+            quarantine_s=settings.pool_quarantine_s,
+            clock=needs.clock,
+            random=needs.random,
+        )
+    )
+
+
+def _restater(rules: PoolRules, pool: Pool, needs: PoolNeeds, consented: Consented, storer: PoolStorer) -> Restater:
+    """Wire what makes entries of what was published."""
+    return Restater(
+        RestaterParts(
+            database=needs.database,
+            pool=pool,
+            consented=consented,
+            receipts=needs.receipts,
+            storer=storer,
+            calendar=rules.calendar,
+            embed=needs.embedding.many,
+            embedder=needs.embedding.digest,
+            clock=needs.clock,
+            random=needs.random,
+        )
+    )
 
 
 def build_releaser(

@@ -18,7 +18,9 @@ from server.pool.eligibility import Eligibility, Profile, read_profiles
 from server.pool.errors import ReleaseRunning
 from server.pool.items import open_item
 from server.pool.principal import Pool
+from server.pool.publishing import Publisher
 from server.pool.release import PoolReleaser
+from server.pool.restating import Restater
 from server.pool.votes import VoteBox
 from server.reuse.tenant_directory import TenantContext
 from server.store.database import Database
@@ -43,6 +45,8 @@ class ServiceParts:
     votes: VoteBox
     releaser: PoolReleaser
     answerer: PoolAnswerer
+    publisher: Publisher
+    restater: Restater
 
 
 class PoolService:
@@ -86,6 +90,9 @@ class PoolService:
         await self._attempt("release", self._parts.releaser.release_due)
         await self._attempt("answers", lambda: self._parts.answerer.answer_selected(self._answer_batch_max))
         await self._attempt("quarantine", lambda: self._parts.answerer.redo_held(self._answer_batch_max))
+        await self._attempt("withdrawal", self._parts.publisher.withdraw_orphans)
+        await self._attempt("publishing", self._parts.publisher.publish_due)
+        await self._attempt("restating", lambda: self._parts.restater.store_published(self._answer_batch_max))
 
     async def refresh_profiles(self) -> None:
         """Read the profiles anew."""

@@ -41,7 +41,7 @@ class Publication:
 
     *identity* is that of the ordinary request: its fingerprint is what readers come with, its exact key what replaces an
     older entry. *messages* are what the entry says of the conversation, *aliases* what it is matched against, *vector*
-    what it is found by, shape (dimension,).
+    what it is found by, shape (dimension,). *expires_at_ms*, where it is given, ends the entry before its time.
     """
 
     mode: PoolMode
@@ -60,6 +60,7 @@ class Publication:
     output_tokens: int
     cost_micro: int
     created_at_ms: int
+    expires_at_ms: int | None = None
 
 
 class PoolStorer:
@@ -123,7 +124,8 @@ class PoolStorer:
     def _seal(self, pool: TenantContext, publication: Publication) -> NewEntry:
         entry = new_entry_id(self._clock.now_ms(), self._random)
         created_at_ms = publication.created_at_ms
-        expires_at_ms = created_at_ms + self._ttl_s * 1000
+        lasts_until_ms = created_at_ms + self._ttl_s * 1000
+        expires_at_ms = min(lasts_until_ms, publication.expires_at_ms or lasts_until_ms)
         payload = seal_payload(
             EntryPayload(
                 messages=publication.messages,

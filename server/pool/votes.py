@@ -95,6 +95,11 @@ class VoteBox:
         #: Votes wait until the anchors are there: with fewer, equal questions would be counted apart.
         self.is_ready = asyncio.Event()
 
+    @property
+    def eligibility(self) -> Eligibility:
+        """The models and profiles of the pool, as they are known now."""
+        return self._eligibility
+
     def set_eligibility(self, eligibility: Eligibility) -> None:
         """Go by these models and profiles from now on."""
         self._eligibility = eligibility

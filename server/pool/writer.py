@@ -120,6 +120,13 @@ class ReleaseWriter:
                 paid.append(payer.organisation)
         return Begun(release, tuple(paid), tuple(exhausted))
 
+    def may_spend(
+        self, connection: Connection, organisation: OrganisationId, epoch: int, charges: tuple[Charge, ...]
+    ) -> bool:
+        """Say whether the budget of the period of *epoch* would hold *charges*; only `begin` decides."""
+        period = self._calendar.period_number(epoch)
+        return LedgerRepository(connection).may_spend(organisation, period, charges, self._budget)
+
     def persist(
         self, connection: Connection, pool: TenantContext, release: StoredRelease, released: Sequence[Released]
     ) -> FinishedRelease:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, func, select
 from server.store.errors import NotFound
 from server.store.pool_records import Share, ShareState, WaitingShare
 from server.store.scoped import TenantRepository, scoped_delete, scoped_insert, scoped_select, scoped_update
-from server.store.tables import shares, tenants
+from server.store.tables import entries, shares, tenants
 from tenants.identifiers import EntryId, OrganisationId, TenantId
 
 PAGE_MAX: Final = 10_000
@@ -76,6 +76,44 @@ def list_waiting(connection: Connection, *, limit: int) -> list[WaitingShare]:
     """Return labelled entries of all active tenants, organisation by organisation, longest waiting first."""
     rows = connection.execute(_WAITING.limit(min(limit, PAGE_MAX)))
     return [WaitingShare(TenantId(row[0]), OrganisationId(row[1]), _share(row[2:])) for row in rows]
+
+
+def find_of_item(connection: Connection, item: int) -> WaitingShare | None:
+    """Return the share that became an item of the pool; None where it is gone, or its tenant is."""
+    statement = (
+        select(tenants.c.id, tenants.c.organisation_id, *_COLUMNS)
+        .join_from(shares, tenants, tenants.c.id == shares.c.tenant_id)
+        .where(shares.c.item_id == item, tenants.c.status == "active")
+    )
+    row = connection.execute(statement).first()
+    return None if row is None else WaitingShare(TenantId(row[0]), OrganisationId(row[1]), _share(row[2:]))
+
+
+def list_orphans(connection: Connection, *, limit: int) -> list[WaitingShare]:
+    """Return published shares whose entries are gone, or out of service: what they became must leave the pool."""
+    is_there = select(entries.c.id).where(
+        entries.c.id == shares.c.entry_id, entries.c.tenant_id == shares.c.tenant_id, entries.c.state == "live"
+    )
+    statement = (
+        select(tenants.c.id, tenants.c.organisation_id, *_COLUMNS)
+        .join_from(shares, tenants, tenants.c.id == shares.c.tenant_id)
+        .where(shares.c.state == "published", ~is_there.exists())
+        .limit(min(limit, PAGE_MAX))
+    )
+    return [
+        WaitingShare(TenantId(row[0]), OrganisationId(row[1]), _share(row[2:])) for row in connection.execute(statement)
+    ]
+
+
+def count_published(connection: Connection) -> dict[OrganisationId, int]:
+    """Return how many published entries every organisation has that has any."""
+    statement = (
+        select(tenants.c.organisation_id, func.count())
+        .join_from(shares, tenants, tenants.c.id == shares.c.tenant_id)
+        .where(shares.c.state == "published")
+        .group_by(tenants.c.organisation_id)
+    )
+    return {OrganisationId(row[0]): int(row[1]) for row in connection.execute(statement)}
 
 
 def _share(row: Any) -> Share:
