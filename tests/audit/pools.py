@@ -129,10 +129,8 @@ class PoolSide:
             return None
         return HeadProof(*head_path(self.heads(), self.spendings[-1].document.organisation))
 
-    def add_release(
-        self, /, body: Mapping[str, Any] | None = None, head: HeadProof | None = None, **changes: Any
-    ) -> Release:
-        """Log a release under the present heads, with any field of it changed, or of the *body* alone."""
+    def make_release(self, /, **changes: Any) -> Release:
+        """Return the next release under the present heads, with any field changed; everybody else spent on it too."""
         for name in self.others:
             self.others[name] += 1
         last = self.releases[-1].document if self.releases else None
@@ -151,7 +149,14 @@ class PoolSide:
             unit="question",
             vector_source="dp_mean",
         )
-        release = replace(release, **changes)
+        return replace(release, **changes)
+
+    def add_release(self, /, body: Mapping[str, Any] | None = None, **changes: Any) -> Release:
+        """Log the next release, with any field of it changed, or of the *body* alone."""
+        return self.log_release(self.make_release(**changes), self.prove_head(), body)
+
+    def log_release(self, release: Release, head: HeadProof | None, body: Mapping[str, Any] | None = None) -> Release:
+        """Log *release* with the proof *head*, under a body with fields changed."""
         stated = PoolRelease(
             at_ms=release.at_ms,
             epoch=release.epoch,
@@ -160,7 +165,7 @@ class PoolSide:
             release=release.digest(),
         )
         index = self.world.add_body(replace(stated, **(body or {})))
-        self.releases.append(ReleaseLine(index, release, head or self.prove_head()))
+        self.releases.append(ReleaseLine(index, release, head))
         return release
 
     def add_void(self, **changes: Any) -> Release:

@@ -9,6 +9,8 @@ from typing import Any
 
 from crypto.bundle import BundleParts
 from crypto.ed25519 import SigningKey
+from crypto.release import Tree
+from crypto.spending import Budget, Cost, Period
 from crypto.statement import sign_receipt
 from crypto.status import ModelStanding
 from tests.audit.bundles import DAY_MS, POLICY, START_MS, Plan, make_world
@@ -33,6 +35,7 @@ class Chronicle:
                 tree_size=draw(60), witnesses=witnesses, witness_threshold=draw(witnesses + 1), runners=2, seed=seed,
             )
         )  # fmt: skip
+        self.pool_policy = ""
         self.documents: list[dict[str, Any]] = [{**POLICY, "threshold_ten_thousandths": 9_500 + n} for n in range(3)]
 
     def lies(self) -> bool:
@@ -46,7 +49,7 @@ class Chronicle:
 
     def policy(self) -> str:
         """Return a policy that was announced some time."""
-        known = list(self.world.policies)
+        known = [name for name in self.world.policies if name != self.pool_policy or self.lies()]
         return known[-1] if self.chance.random() < 0.8 else self.chance.choice(known)
 
     def tenant(self, at_ms: int) -> dict[str, Any]:
@@ -123,13 +126,54 @@ class Chronicle:
             changes.pop("tenant", None)
             self.world.add_evidence(receipt, **changes)
 
+    def spending(self) -> None:
+        """Spend for the next release, perhaps before another has come."""
+        pool = self.world.pool
+        changes: dict[str, Any] = {"body": {"number": 7}} if self.lies() else {}
+        if self.lies():
+            changes |= self.chance.choice(
+                [
+                    {"number": 9, "previous": OTHER_MODEL}, {"organisation": "0" * 32}, {"unit": "organisation"},
+                    {"budget": Budget(10**15, 10**15, 10**15)}, {"release": 1}, {"release": pool.next_release + 1},
+                    {"stated": Cost(1, 2, 3)}, {"period": Period(3, 0, 2**52)},
+                ]
+            )  # fmt: skip
+        pool.add_spending(**changes)
+
+    def release(self) -> None:
+        """Release, or say that nothing came of it; perhaps under another's head."""
+        pool = self.world.pool
+        body = {"epoch": 99} if self.lies() else None
+        changes: dict[str, Any] = {}
+        if self.lies():
+            changes = self.chance.choice([{"number": 9, "previous": OTHER_MODEL}, {"ledger": Tree(1, bytes(32))}])
+        if self.chance.random() < 0.3:
+            pool.add_void(body=body, **changes)
+        else:
+            pool.add_release(body=body, **changes)
+
+    def pool_answer(self) -> None:
+        """Let the pool answer from something that it may have released, and let the tenant hit that."""
+        pool, world = self.world.pool, self.world
+        released = [one.document for one in pool.releases if one.document.state == "released" or self.lies()]
+        if not released:
+            return
+        self.pool_policy = self.pool_policy or pool.add_policy()
+        policy = self.policy() if self.lies() else self.pool_policy
+        receipt = pool.add_answer(self.chance.choice(released), policy, **({"evidence": ()} if self.lies() else {}))
+        own = next(name for name in reversed(world.policies) if name != self.pool_policy)
+        if not self.lies():
+            tier = {"tier": "exact"} if self.lies() else {}
+            world.add_batch([pool.make_hit(receipt, own, **tier)])
+
     def live(self) -> None:
         """Let a few things happen."""
         events: list[Callable[[], None]] = [
             self.policy_changes, self.time_passes, self.answer, self.answer, self.declaration, self.hits, self.hits,
-            self.key_ends, self.model_changes, self.evidence,
+            self.key_ends, self.model_changes, self.evidence, self.spending, self.release, self.release,
+            self.pool_answer,
         ]  # fmt: skip
-        for _ in range(self.chance.randrange(6)):
+        for _ in range(self.chance.randrange(9)):
             self.chance.choice(events)()
 
     # What is shown of it
