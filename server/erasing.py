@@ -18,10 +18,11 @@ from server.ports import RandomSource
 from server.store.database import Database
 from server.store.entries import EntryRepository, Selection
 from server.store.erasure import ProofErasure, overwrite_freed_space
+from server.store.errors import NotFound
 from server.store.lookups import LookupRepository
 from server.store.maintenance import AuditEvent, add_notice, append_audit
 from server.store.platform import PlatformRepository
-from server.store.pool_items import PoolItemRepository
+from server.store.pool_items import POOL_TENANT_META, PoolItemRepository
 from server.store.shares import ShareRepository
 from server.store.suppressions import SuppressionRepository
 from server.store.tenancy import DataKeyRepository, KeyRepository
@@ -48,10 +49,13 @@ def erase_tenant(
     """Destroy *tenant*'s data keys and rows; what was sealed under them can never be opened again, backups included.
 
     The log says that it happened, under the tenant's pseudonym. A tombstone is on the disk before anything is committed.
-    Returns the names of the tenant's export files, which the caller removes. Raises `NotFound`, `SealedError` while the
-    keys cannot be opened, and `DataFolderError` when the tombstone cannot be written: then nothing was erased.
+    Returns the names of the tenant's export files, which the caller removes. Raises `NotFound`, for the pool too,
+    `SealedError` while the keys cannot be opened, and `DataFolderError` when the tombstone cannot be written: then nothing
+    was erased.
     """
     PlatformRepository(connection).get_tenant(tenant)
+    if PlatformRepository(connection).get_meta(POOL_TENANT_META) == tenant:
+        raise NotFound("there is no such tenant: the pool is no customer, and what others rest on is not erased")
     name = _pseudonym_of(connection, tenant, provider, now_ms)
     append_audit(connection, AuditEvent(actor, tenant, "tenant.erase", tenant, {}), at_ms=now_ms)
     erasures.add(Erasure(tenant, now_ms))
