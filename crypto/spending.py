@@ -10,7 +10,7 @@ Evolution: the keys are closed; another key, mechanism or meaning is another sch
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, Literal, TypeAlias
 
@@ -82,7 +82,7 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """What *organisation*, a pseudonym, spends on release number *release*; *stated* are sums that were read."""
+    """What *organisation*, a pseudonym, spends on release number *release*; *stated*: sums that are not its charges'."""
 
     at_ms: int
     budget: Budget
@@ -93,7 +93,7 @@ class Spending:
     previous: str | None
     release: int
     unit: Unit
-    stated: Cost | None = field(default=None, compare=False)
+    stated: Cost | None = None
 
     @property
     def cost(self) -> Cost:
@@ -130,7 +130,7 @@ class Spending:
 
     def verify_arithmetic(self) -> None:
         """Compare what is stated with the charges; raises `VerificationError` (`spending_arithmetic`)."""
-        if self.stated is not None and self.stated != self.cost:
+        if self.stated is not None:
             raise VerificationError(
                 "the charges cost something else than the spending states",
                 reason="spending_arithmetic",
@@ -141,11 +141,12 @@ class Spending:
 
 @refused_as("malformed")
 def parse_spending(value: JsonValue | bytes) -> Spending:
-    """Read a spending, from canonical JSON where *value* is bytes; its sums are kept and not yet added up.
+    """Read a spending, from canonical JSON where *value* is bytes; sums that are wrong are kept as they are.
 
     Raises `VerificationError` (`malformed`).
     """
-    return _read(parse_closed(value, SPENDING_BYTES_MAX, "the spending"))
+    spending = _read(parse_closed(value, SPENDING_BYTES_MAX, "the spending"))
+    return replace(spending, stated=None) if spending.stated == spending.cost else spending
 
 
 def _read(value: JsonValue) -> Spending:

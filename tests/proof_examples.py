@@ -24,6 +24,18 @@ from crypto.ed25519 import SigningKey
 from crypto.embedding_statement import EmbeddingStatement, parse_embedding_statement
 from crypto.hit import HitRecord, parse_hit_record
 from crypto.note import LOG_ALGORITHM, WITNESS_ALGORITHM, make_vkey, parse_vkey
+from crypto.release import LedgerHead, PoolItem, Release, heads_root, items_root, parse_release
+from crypto.spending import (
+    Budget,
+    GaussianEmbedding,
+    GaussianSelection,
+    GaussianSum,
+    LaplaceSelection,
+    Period,
+    Spending,
+    parse_spending,
+    sorted_charges,
+)
 from crypto.statement import EvidenceReference, Parent, ReceiptStatement, parse_receipt_statement, sign_receipt
 from crypto.status import KeyStatus, ModelStanding, StatusList, parse_status_list
 from crypto.trust import Publisher, Trust, TrustedKey, parse_trust
@@ -154,6 +166,40 @@ def _read_trust_payload(data: bytes) -> Trust:
     return parse_trust(Envelope(PAYLOAD_TRUST, data, ()).encode())[1]
 
 
+SPENDING: Final = Spending(
+    at_ms=AT_MS,
+    budget=Budget(120_000_000, 4_000_000_000, 10**15),
+    charges=sorted_charges(
+        (
+            LaplaceSelection(2_000_000, 20, 11),
+            GaussianSelection(5, 1_788_000, 18),
+            GaussianSum(20, 25_000_000),
+            GaussianEmbedding(3, 25_000_000),
+        )
+    ),
+    number=2,
+    organisation=TENANT,
+    period=Period(230, AT_MS - 1, AT_MS + 1),
+    previous=digest(0x30),
+    release=3,
+    unit="question",
+)
+ITEMS: Final = (PoolItem.of(["e\u0301", "a"], "plain", b"\x00\x7f\x81"), PoolItem.of(["b"], "démo", b""))
+HEADS: Final = tuple(LedgerHead(number, f"{number:032x}", digest(number)) for number in (3, 1, 2))
+RELEASE: Final = Release(
+    at_ms=AT_MS,
+    epoch=690,
+    items=items_root(ITEMS),
+    ledger=heads_root(HEADS),
+    mode="pooled",
+    number=3,
+    organisations=50,
+    previous=digest(0x31),
+    state="released",
+    unit="question",
+    vector_source="dp_mean",
+)
+
 FORMATS: Final[Mapping[str, Format]] = {
     "receipt_statement": Format(
         STATEMENT.to_payload(), parse_receipt_statement, lambda read: read.to_payload(), "statement_malformed"
@@ -162,6 +208,8 @@ FORMATS: Final[Mapping[str, Format]] = {
         EMBEDDING.to_payload(), parse_embedding_statement, lambda read: read.to_payload(), "statement_malformed"
     ),
     "hit": Format(HIT.to_payload(), parse_hit_record, lambda read: read.to_payload(), "malformed"),
+    "spending": Format(SPENDING.to_payload(), parse_spending, lambda read: read.to_payload(), "malformed"),
+    "release": Format(RELEASE.to_payload(), parse_release, lambda read: read.to_payload(), "malformed"),
     "status_list": Format(STATUS_LIST.to_payload(), parse_status_list, lambda read: read.to_payload(), "malformed"),
     "trust": Format(TRUST.to_payload(), _read_trust_payload, lambda read: read.to_payload(), "trust_malformed"),
     "envelope": Format(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from crypto.canonical import JsonValue, parse_json
+from crypto.closed import write_record
 from crypto.commitment import (
     hit_salt,
     output_commitment,
@@ -21,10 +22,27 @@ from crypto.commitment import (
 from crypto.dsse import PAYLOAD_RECEIPT_BATCH, Envelope, sign_envelope
 from crypto.embedding_statement import sign_embedding
 from crypto.leaf import BODY_KINDS, Leaf, LeafKind, body_leaf, envelope_leaf
-from crypto.pseudonym import epoch_of, pseudonym, pseudonym_key
+from crypto.privacy_arithmetic import epsilon_micro_of_rho
+from crypto.pseudonym import epoch_of, organisation_pseudonym, pseudonym, pseudonym_key
+from crypto.spending import GaussianEmbedding, GaussianSelection, LaplaceSelection
 from crypto.statement import receipt_id, runtime_digest, sign_receipt, statement_digest
 from crypto.trust import sign_trust
-from tests.proof_examples import AT_MS, BODIES, EMBEDDING, HIT, LOG, ROOTS, RUNNER, STATEMENT, STATUS_LIST, TRUST
+from tests.proof_examples import (
+    AT_MS,
+    BODIES,
+    EMBEDDING,
+    HEADS,
+    HIT,
+    ITEMS,
+    LOG,
+    RELEASE,
+    ROOTS,
+    RUNNER,
+    SPENDING,
+    STATEMENT,
+    STATUS_LIST,
+    TRUST,
+)
 
 Vectors = dict[str, Any]
 
@@ -148,6 +166,39 @@ def _opened(text: str) -> Any:
     return bytes.fromhex(text) if text[0] == "0" else parse_json(text.encode())
 
 
+def ledger_vectors() -> Vectors:
+    """What charges cost, what ρ means as ε, an organisation's name, and a spending and a release with its trees."""
+    charges = (
+        *SPENDING.charges,
+        LaplaceSelection(1, 1, 2),
+        LaplaceSelection(10**9, 1_000, 10_000),
+        GaussianSelection(1, 1, 2),
+        GaussianSelection(20, 2_500_000, 31),
+        GaussianSelection(100, 900_000, 2_000),
+        GaussianEmbedding(10_000, 10**12),
+    )
+    conversions = [(1, 1), (10**6, 10**9), (500_000_000, 10**12), (4_000_000_000, 10**10), (10**12, 10**17)]
+    return {
+        "charges": [{"charge": charge.to_json(), "cost": write_record(charge.cost())} for charge in charges],
+        "conversions": [
+            {"rho_nano": rho, "delta_atto": delta, "epsilon_micro": epsilon_micro_of_rho(rho, delta)}
+            for rho, delta in conversions
+        ],
+        "organisation": {
+            "tenant_key_hex": TENANT_KEY.hex(),
+            "organisation": "org_abcdefghijklmnop",
+            "pseudonym": organisation_pseudonym(TENANT_KEY, "org_abcdefghijklmnop"),
+        },
+        "spending": {"payload": SPENDING.to_payload().decode(), "digest": SPENDING.digest()},
+        "release": {
+            "payload": RELEASE.to_payload().decode(),
+            "digest": RELEASE.digest(),
+            "items": [item.to_payload().decode() for item in ITEMS],
+            "heads": [head.to_payload().decode() for head in HEADS],
+        },
+    }
+
+
 def _leaf(kind: LeafKind, payload: bytes) -> Leaf:
     if kind in BODY_KINDS:
         return body_leaf(kind, payload, AT_MS, LOG.public_key)
@@ -163,6 +214,7 @@ PROOF_MAKERS = {
     "pseudonyms": pseudonym_vectors,
     "receipts": receipt_vectors,
     "leaves": leaf_vectors,
+    "ledger": ledger_vectors,
     "hits": hit_vectors,
     "status_list": status_list_vectors,
     "trust": trust_vectors,

@@ -6,6 +6,7 @@ It stands for whoever implements the formats in another language; tests/house/te
 from __future__ import annotations
 
 import base64
+import decimal
 import hashlib
 import hmac
 import json
@@ -273,6 +274,51 @@ def pseudonym_key(key: bytes, epoch: int) -> bytes:
 
 def pseudonym(key: bytes, tenant: str) -> str:
     return hmac.digest(key, fields("hitproof/pseudonym/v1", tenant.encode()), "sha256")[:16].hex()
+
+
+def organisation_pseudonym(key: bytes, organisation: str) -> str:
+    return hmac.digest(key, fields("hitproof/organisation-pseudonym/v1", organisation.encode()), "sha256")[:16].hex()
+
+
+def charge_cost(charge: dict[str, Any]) -> dict[str, int]:
+    """What a charge spends: every probability of the noise written out, in 120 digits."""
+    with decimal.localcontext(decimal.Context(prec=120, Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)):
+        number = {name: Decimal(value) for name, value in charge.items() if name != "mechanism"}
+        keys = number.get("keys_max", number.get("count", Decimal(0)))
+        squared = number.get("multiplier_squared_micro", Decimal(0)) / 10**6
+        epsilon, rho, delta = Decimal(0), Decimal(0), Decimal(0)
+        if charge["mechanism"] == "laplace_selection":
+            each = number["epsilon_micro"] / 10**6
+            epsilon = keys * each
+            delta = keys * (-each * (number["threshold"] - 1)).exp() / (1 + (-each).exp())
+        elif charge["mechanism"] == "gaussian_selection":
+            rho = 1 / (2 * squared)
+            delta = keys * _gaussian_chance(keys * squared, charge["threshold"] - 1)
+        else:
+            rho = keys / (2 * squared)
+        sums = {"epsilon_micro": epsilon * 10**6, "rho_nano": rho * 10**9, "delta_atto": delta * 10**18}
+        return {name: int(value.to_integral_value(decimal.ROUND_CEILING)) for name, value in sums.items()}
+
+
+def _gaussian_chance(variance: Decimal, least: int) -> Decimal:
+    def weight(x: int) -> Decimal:
+        return (-Decimal(x * x) / (2 * variance)).exp()
+
+    reach = 18 * (math.isqrt(int(variance)) + 1)
+    whole = 1 + 2 * sum((weight(x) for x in range(1, reach)), Decimal(0))
+    return sum((weight(x) for x in range(least, least + reach)), Decimal(0)) / whole
+
+
+def by_organisation(heads: list[bytes]) -> list[bytes]:
+    return sorted(heads, key=lambda head: str(json.loads(head)["organisation"]))
+
+
+def merkle_root(leaves: list[bytes]) -> bytes:
+    """RFC 6962, §2.1."""
+    if len(leaves) < 2:
+        return hashlib.sha256(b"\0" + leaves[0] if leaves else b"").digest()
+    half = 1 << (len(leaves) - 1).bit_length() - 1
+    return hashlib.sha256(b"\1" + merkle_root(leaves[:half]) + merkle_root(leaves[half:])).digest()
 
 
 def open_envelope(text: str, payload_type: str, public_keys: list[bytes]) -> tuple[bytes, list[bytes]]:

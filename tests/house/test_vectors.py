@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import struct
 from pathlib import Path
 from typing import Any
@@ -189,3 +190,37 @@ def test_a_trust_file_is_read_alike() -> None:
     assert len(signatures) == 3 >= trust["root"]["threshold"]
     assert reader.read_vkey(trust["log"]["vkey"])[:2] == (trust["log"]["origin"], 1)
     assert {reader.read_vkey(text)[1] for text in trust["witnesses"]["vkeys"]} == {4}
+
+
+def test_charges_cost_alike() -> None:
+    for case in load("ledger")["charges"]:
+        assert reader.charge_cost(case["charge"]) == case["cost"], case["charge"]
+
+
+def test_zcdp_means_the_least_epsilon_over_all_orders() -> None:
+    for case in load("ledger")["conversions"]:
+        rho, delta, found = case["rho_nano"] / 1e9, case["delta_atto"] / 1e18, case["epsilon_micro"] / 1e6
+        near = math.sqrt(math.log(1 / delta) / rho)
+        orders = [1 + near * 1.001**step for step in range(-8_000, 200)]
+        least = min(
+            rho * order + math.log(1 / (order * delta)) / (order - 1) + math.log1p(-1 / order) for order in orders
+        )
+        assert least * (1 - 1e-4) - 1e-6 <= found <= least * (1 + 1e-9) + 2e-6, case
+
+
+def test_spendings_and_releases_are_read_alike() -> None:
+    vector = load("ledger")
+    named = vector["organisation"]
+    key = bytes.fromhex(named["tenant_key_hex"])
+    assert reader.organisation_pseudonym(key, named["organisation"]) == named["pseudonym"]
+    for name in ("spending", "release"):
+        payload = vector[name]["payload"].encode()
+        assert reader.canonical(json.loads(payload)) == payload
+        assert "sha256:" + reader.digest(f"hitproof/{name}/v1", payload).hex() == vector[name]["digest"]
+    spending, release = (json.loads(vector[name]["payload"]) for name in ("spending", "release"))
+    costs = [reader.charge_cost(charge) for charge in spending["charges"]]
+    for sum_of in ("epsilon_micro", "rho_nano", "delta_atto"):
+        assert spending[sum_of] == sum(cost[sum_of] for cost in costs)
+    for tree, leaves in (("items", sorted), ("ledger", reader.by_organisation)):
+        found = leaves([text.encode() for text in vector["release"]["items" if tree == "items" else "heads"]])
+        assert release[tree] == {"count": len(found), "root": reader.merkle_root(found).hex()}

@@ -59,14 +59,15 @@ def test_a_spending_reads_back_as_it_was_written() -> None:
     found = parse_spending(SPENDING.to_payload())
     assert found == SPENDING
     assert found.digest() == SPENDING.digest()
-    assert found.stated == SPENDING.cost == sum((charge.cost() for charge in CHARGES), Cost())
+    assert found.stated is None
+    assert found.cost == sum((charge.cost() for charge in CHARGES), Cost())
     found.verify_arithmetic()
 
 
 @pytest.mark.parametrize("field", ["epsilon_micro", "rho_nano", "delta_atto"])
 def test_a_sum_that_is_not_the_charges_is_read_and_refused_when_added_up(field: str) -> None:
     found = parse_spending(changed(**{field: 1}))
-    assert found.digest() != SPENDING.digest()
+    assert (found == SPENDING, found.digest() == SPENDING.digest()) == (False, False)
     with pytest.raises(VerificationError) as refused:
         found.verify_arithmetic()
     assert refused.value.reason == "spending_arithmetic"
