@@ -12,8 +12,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, cast
 
-from crypto.charges import Charge, Cost, GaussianSelection, GaussianSum, LaplaceSelection, total_cost
-from crypto.privacy_arithmetic import epsilon_micro_of_rho, laplace_tail_atto, zcdp_rho_nano
+from crypto.charges import (
+    EPSILON_MICRO_MAX,
+    KEYS_MAX,
+    Charge,
+    Cost,
+    GaussianSelection,
+    GaussianSum,
+    LaplaceSelection,
+    total_cost,
+)
+from crypto.privacy_arithmetic import DELTA_ATTO, epsilon_micro_of_rho, laplace_tail_atto, zcdp_rho_nano
 
 from .calibration import gaussian_threshold, laplace_threshold, multiplier_squared_micro_for
 from .errors import TermsError
@@ -141,8 +150,11 @@ def pool_terms(
     epochs = period_epochs or default.period_epochs
     epsilon_micro, delta_atto = epsilon_micro or default.epsilon_micro, delta_atto or default.delta_atto
     keys_max = keys_max or default.keys_max
-    if not 1 <= epochs <= PERIOD_EPOCHS_MAX or keys_max < 1 or organisations_min < 1:
-        raise TermsError(f"epochs of a period are 1 to {PERIOD_EPOCHS_MAX}; keys and organisations are at least 1")
+    if not 1 <= epochs <= PERIOD_EPOCHS_MAX or not 1 <= keys_max <= KEYS_MAX or organisations_min < 1:
+        raise TermsError(f"a period has 1 to {PERIOD_EPOCHS_MAX} epochs, and an epoch 1 to {KEYS_MAX} places")
+    for epsilon, delta in ((epsilon_micro, delta_atto), (vector_epsilon_micro, vector_delta_atto)):
+        if not 0 <= epsilon <= EPSILON_MICRO_MAX or not 0 <= delta < DELTA_ATTO:
+            raise TermsError(f"ε is at most {EPSILON_MICRO_MAX}e-6 and δ less than 1, and neither is negative")
     multiplier = None
     if unit == "question":
         threshold = laplace_threshold(epsilon_micro, delta_atto)
