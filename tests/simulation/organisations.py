@@ -29,7 +29,7 @@ EPOCH_S: Final = 30 * 86_400
 EPOCHS: Final = 3
 #: Releases that a period's budget pays for: fewer than it has epochs, so that it runs out.
 PAID_RELEASES: Final = 2
-QUESTIONS_PER_EPOCH: Final = (10, 3, 2)
+QUESTIONS_PER_EPOCH: Final = (8, 2, 1)
 THRESHOLD: Final = 9_500
 TOGETHER: Final = 16
 #: What one organisation publishes by consent: asked in words that it keeps, found by words that it gives.
@@ -133,6 +133,7 @@ class Story:
         await self._everybody_asks(2)
         await self._close(2)
         await self._settle()
+        await self._tell_epochs()
         return {
             "label": "SIMULATION: invented organisations and questions, a clock that was moved",
             "organisations": [asdict(who) for who in self._world.organisations],
@@ -204,6 +205,14 @@ class Story:
 
     async def _settle(self) -> None:
         await self._world.settle()
+
+    async def _tell_epochs(self) -> None:
+        """Tell what became of every epoch, as the pool itself wrote it down."""
+        for number, ended in enumerate(await self._world.ended_epochs(), 1):
+            paid = "" if ended.release is None else f", release {ended.release}"
+            self._tell(
+                f"epoch {number} ended: {ended.state}{paid}{'' if ended.reason is None else f' ({ended.reason})'}"
+            )
 
     def _count(self) -> int:
         return len(self._world.organisations)

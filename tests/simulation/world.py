@@ -28,6 +28,8 @@ from server.serving import build_outside, load_configured_embedder
 from server.settings import Settings
 from server.setup import create_key, create_organisation, create_tenant, put_model, put_upstream, set_policy
 from server.store.log import LogRepository
+from server.store.pool import PoolRepository
+from server.store.pool_records import EpochRecord
 from server.store.records import ModelRecord, UpstreamRecord
 from server.upstream.runner import RunnerUpstream
 from tenants.quotas import Quota
@@ -79,6 +81,11 @@ class World:
             raise RuntimeError("the pool is off")
         await parts.service.work()
         await parts.votes.settle()
+
+    async def ended_epochs(self) -> list[EpochRecord]:
+        """Return what became of the pooled epochs that are over, oldest first."""
+        rows = await self.gateway.database.read(lambda connection: PoolRepository(connection).list_epochs("pooled"))
+        return [row for row in reversed(rows) if row.state != "open"]
 
     async def settle(self) -> None:
         """Wait until records and hits are written and all leaves stand under a published checkpoint."""
