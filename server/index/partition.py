@@ -24,7 +24,8 @@ class PartitionLimits:
     bytes_max: int = 2 << 30
     #: The longest that a search waits for its partition; the load goes on and serves a later search.
     load_wait_s: float = 0.5
-    load_timeout_s: float = 60.0
+    #: For a million sealed rows on a busy machine; searches wait `load_wait_s` at most.
+    load_timeout_s: float = 300.0
     loads_max: int = 4
     loads_waiting_max: int = 256
     threads: int = 2

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Sequence
 
 import numpy as np
 import structlog
+from sqlalchemy import Connection
 
 from server.index.partitions import PartitionKey
 from server.ports import Clock, Int8Matrix, Int64Vector
 from server.reuse.payload import unseal_vector
 from server.reuse.tenant_directory import TenantContext, TenantDirectory
 from server.store.database import Database
-from server.store.entries import EntryRepository
+from server.store.entries import VECTORS_MAX, EntryRepository
 from tenants.errors import TenantError
 from tenants.identifiers import EntryId
 from tenants.sealing import sealed_epoch
@@ -37,12 +39,18 @@ class VectorReader:
         """Return all live rows of *key*, in id order."""
         context = await self._tenants.get(key.tenant)
         now_ms = self._clock.now_ms()
-        sealed = await self._database.read(
-            lambda connection: EntryRepository(connection, key.tenant).load_vectors(
-                key.scope, self._embedder_digest, now_ms=now_ms
-            )
-        )
-        return await asyncio.to_thread(open_vectors, context, sealed, self._dimension)
+        pages: list[tuple[Int64Vector, Int8Matrix]] = []
+        after = -1
+        while True:  # page by page: a million sealed vectors at once would take three times their memory
+            read = functools.partial(self._read_page, key, now_ms, after)
+            sealed = await self._database.read(read)
+            pages.append(await asyncio.to_thread(open_vectors, context, sealed, self._dimension))
+            if len(sealed) < VECTORS_MAX:
+                break
+            after = int(sealed[-1][0])
+        if len(pages) == 1:
+            return pages[0]
+        return np.concatenate([ids for ids, _ in pages]), np.concatenate([rows for _, rows in pages])
 
     async def load_rows(self, key: PartitionKey, ids: Sequence[int]) -> tuple[Int64Vector, Int8Matrix]:
         """Return those of *ids* that are live in *key*."""
@@ -53,21 +61,27 @@ class VectorReader:
         )
         return open_vectors(context, sealed, self._dimension)
 
+    def _read_page(
+        self, key: PartitionKey, now_ms: int, after: int, connection: Connection
+    ) -> list[tuple[EntryId, bytes]]:
+        entries = EntryRepository(connection, key.tenant)
+        return entries.load_vectors(key.scope, self._embedder_digest, now_ms=now_ms, after=after)
+
 
 def open_vectors(
     context: TenantContext, sealed: list[tuple[EntryId, bytes]], dimension: int
 ) -> tuple[Int64Vector, Int8Matrix]:
     """Open sealed vectors into ids, shape (n,), and rows, shape (n, dimension); one that does not open is left out."""
-    ids: list[int] = []
-    rows: list[Int8Matrix] = []
+    ids = np.empty(len(sealed), np.int64)
+    rows = np.empty((len(sealed), dimension), np.int8)
+    count = 0
     for entry, blob in sealed:
         try:
             key = context.open_with(sealed_epoch(blob))
-            rows.append(unseal_vector(blob, key=key, tenant=context.id, entry=entry))
+            row = unseal_vector(blob, key=key, tenant=context.id, entry=entry)
         except TenantError:
             log.warning("vector_not_opened", entry=int(entry))
             continue
-        ids.append(int(entry))
-    if not ids:
-        return np.empty(0, np.int64), np.empty((0, dimension), np.int8)
-    return np.array(ids, np.int64), np.stack(rows)
+        rows[count], ids[count] = row, entry
+        count += 1
+    return ids[:count], rows[:count]

@@ -26,6 +26,8 @@ from tenants.identifiers import EntryId
 
 #: More than a page of the API, which asks for one row more than it shows to know whether there are others.
 LIST_MAX: Final = 500
+#: Sealed vectors read at a time: 25 MB at 384 components.
+VECTORS_MAX: Final = 50_000
 
 #: Written into the SQL: SQLite plans anew at every execution when a partial index hangs on a bound value (20 µs).
 _IS_LIVE: Final = entries.c.state == literal_column("'live'")
@@ -66,8 +68,10 @@ _VECTORS: Final = (
         _IS_LIVE,
         entries.c.vector.is_not(None),
         entries.c.expires_at_ms > bindparam("now_ms"),
+        entries.c.id > bindparam("after"),
     )
     .order_by(entries.c.id)
+    .limit(bindparam("at_most"))
 )
 _SUMMARY_COLUMNS: Final = (
     "id",
@@ -145,9 +149,12 @@ class EntryRepository(TenantRepository):
         row = self._one(_BY_ID, {"entry_id": entry})
         return None if row is None else StoredEntry(*row)
 
-    def load_vectors(self, fingerprint: bytes, embedder: str, *, now_ms: int) -> list[tuple[EntryId, bytes]]:
-        """Return ids and sealed vectors of one partition, in id order."""
-        rows = self._run(_VECTORS, {"fingerprint": fingerprint, "embedder": embedder, "now_ms": now_ms})
+    def load_vectors(
+        self, fingerprint: bytes, embedder: str, *, now_ms: int, after: int = -1, limit: int = VECTORS_MAX
+    ) -> list[tuple[EntryId, bytes]]:
+        """Return ids and sealed vectors of one partition, in id order: at most *limit*, with ids above *after*."""
+        place = {"fingerprint": fingerprint, "embedder": embedder, "now_ms": now_ms}
+        rows = self._run(_VECTORS, {**place, "after": after, "at_most": min(limit, VECTORS_MAX)})
         return [(EntryId(row[0]), row[1]) for row in rows]
 
     def load_vectors_of(self, ids: Sequence[EntryId], embedder: str) -> list[tuple[EntryId, bytes]]:

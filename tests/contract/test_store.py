@@ -484,6 +484,9 @@ def test_vectors_are_loaded_by_partition_embedder_and_age(store: Store) -> None:
     add_entries(store, 7, expires_at_ms=NOW_MS)
     loaded = store.entries(lambda entries: entries.load_vectors(FINGERPRINT, "sha256:embedder", now_ms=NOW_MS))
     assert loaded == [(1, b"vector 1"), (3, b"vector 3")]
+    first = store.entries(lambda entries: entries.load_vectors(FINGERPRINT, "sha256:embedder", now_ms=NOW_MS, limit=1))
+    rest = store.entries(lambda entries: entries.load_vectors(FINGERPRINT, "sha256:embedder", now_ms=NOW_MS, after=1))
+    assert [*first, *rest] == loaded
     wanted = [EntryId(number) for number in (1, 5, 6, 99)]
     assert store.entries(lambda entries: entries.load_vectors_of(wanted, "sha256:embedder")) == [(1, b"vector 1")]
 
