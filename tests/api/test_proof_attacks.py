@@ -266,7 +266,7 @@ def test_a_proof_waits_for_this_machines_tiles_and_builds_no_tree_of_its_own(
         raise AssertionError("a whole tree was built to answer one request")
 
     monkeypatch.setattr("server.audit.tree._build", build)
-    monkeypatch.setattr(type(house.gateway.gateway.proving.log), "step", stand_still)
+    hold_the_log(house, monkeypatch)
     database, storage = house.gateway.gateway.database, house.gateway.gateway.proving.log.storage
     newest = database.read_now(lambda c: LogRepository(c).latest_checkpoint())
     assert newest is not None and published is not None
@@ -283,8 +283,16 @@ def test_a_proof_waits_for_this_machines_tiles_and_builds_no_tree_of_its_own(
     assert house.call("GET", f"/v1/receipts/{later}").status_code == 202
 
 
-async def stand_still(_service: object) -> bool:
-    return False
+def hold_the_log(house: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the step that the log is in come to its end, and no other begin."""
+    stands_still = asyncio.Event()
+
+    async def step(_service: object) -> bool:
+        stands_still.set()
+        return False
+
+    monkeypatch.setattr(type(house.gateway.gateway.proving.log), "step", step)
+    house.run(asyncio.wait_for(stands_still.wait(), 60))
 
 
 DAY_S = 86_400
@@ -425,7 +433,7 @@ def test_a_refused_log_ends_an_export_with_a_reason_and_gives_its_place_back(
     asked(house)
     monkeypatch.setattr("server.audit.settling.WAIT_S", 0.3)
     monkeypatch.setattr("server.audit.settling.settle.__kwdefaults__", {**settle.__kwdefaults__, "wait_s": 0.3})
-    monkeypatch.setattr(type(house.gateway.gateway.proving.log), "step", stand_still)
+    hold_the_log(house, monkeypatch)
     for _ in range(3):
         answer = house.call("GET", "/v1/audit/export")
         assert assert_error(answer, 503)["code"] == "export_unavailable"
