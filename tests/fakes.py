@@ -18,6 +18,7 @@ import numpy as np
 
 from crypto.ed25519 import SigningKey
 from crypto.manifest import declared_model_version
+from privacy.noise import NoiseSampler
 from server.app import create_app
 from server.datafolder import DataFolder
 from server.erasing import erase_tenant
@@ -275,6 +276,7 @@ class Options:
     upstream_kind: str = "openai"
     provider: KeyProvider | None = None
     random: SeededRandom | SystemLikeRandom | None = None
+    noise: NoiseSampler | None = None
     raise_app_exceptions: bool = True
 
 
@@ -311,6 +313,7 @@ async def fake_gateway(folder: Path, options: Options | None = None) -> AsyncIte
         signer=GATEWAY_KEY,
         clock=clock,
         random=random,
+        **({} if options.noise is None else {"noise": options.noise}),
     )
     edge = create_app(settings, outside)
     async with run_lifespan(edge) as app:

@@ -106,6 +106,7 @@ class PoolReleaser:
             over = [row.epoch for row in pool.list_epochs("pooled") if row.state == "open" and row.epoch < current]
             return [epoch for epoch in sorted(over) if _attempts(pool, epoch) < ATTEMPTS_MAX]
 
+        await self._parts.database.write(partial(_destroy_orphans, current))
         return [await self.release(epoch) for epoch in await self._parts.database.read(find)]
 
     async def release(self, epoch: int) -> EpochRecord:
@@ -244,6 +245,15 @@ def find_sharing_organisations(connection: Connection) -> list[OrganisationId]:
         if row.status == "active" and _sharing(connection, row.id) == "pooled"
     }
     return sorted(found)
+
+
+def _destroy_orphans(current: int, connection: Connection) -> None:
+    """Destroy votes of past epochs that nobody wrote down as open: a process took them and ended before it could."""
+    pool, votes, keys = PoolRepository(connection), VoteRepository(connection), VoteKeyRepository(connection)
+    for epoch in {key.epoch for key in keys.list_all()} | set(votes.list_epochs()):
+        if epoch < current and pool.find_epoch(epoch, "pooled") is None:
+            votes.delete(epoch)
+            keys.destroy(epoch)
 
 
 def _sharing(connection: Connection, tenant: TenantId) -> str:
