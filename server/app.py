@@ -8,7 +8,20 @@ from collections.abc import AsyncIterator, Callable
 from fastapi import FastAPI
 from starlette.routing import Route
 
-from server.api import admin, admin_access, admin_standing, audit, cache, chat, health, log, openai, receipts, unseal
+from server.api import (
+    admin,
+    admin_access,
+    admin_ledger,
+    admin_standing,
+    audit,
+    cache,
+    chat,
+    health,
+    log,
+    openai,
+    receipts,
+    unseal,
+)
 from server.api.contract import set_contract
 from server.api.faults import add_fault_handlers
 from server.gateway import Gateway
@@ -26,6 +39,7 @@ ROUTERS = (
     admin.router,
     admin_access.router,
     admin_standing.router,
+    admin_ledger.router,
     unseal.router,
     log.router,
     health.router,

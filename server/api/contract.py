@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from server.api import admin_answer_schemas as admin
-from server.api import admin_schemas, answer_schemas, schemas, unseal
+from server.api import admin_schemas, answer_schemas, ledger_schemas, schemas, unseal
 from tenants.scopes import Scope
 
 REF: Final = "#/components/schemas/{model}"
@@ -99,6 +99,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ("GET", "/admin/v1/upstreams"): _platform(admin.UpstreamPage),
     ("PUT", "/admin/v1/upstreams/{name}"): _platform(admin.Upstream),
     ("GET", "/admin/v1/audit-log"): _either(admin.AuditPage),
+    ("GET", "/admin/v1/ledger"): _either(ledger_schemas.Ledger, 404),
     ("POST", "/admin/v1/unseal"): _platform(admin.Unsealing, 409),
     ("GET", "/log/checkpoint"): Operation((), None, (404, 503), file="text/plain"),
     ("GET", "/log/tile/{path}"): Operation((), None, (404, 503), file="application/octet-stream"),

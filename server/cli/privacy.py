@@ -1,4 +1,4 @@
-"""`hitproof privacy simulate`: what a pool would give, and what it would cost, before it is switched on."""
+"""`hitproof privacy simulate|ledger|budget`: what a pool would give and cost, and what organisations paid for it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from server.cli.context import JsonOption, print_result
+from server.cli.ledger import set_budget, show_ledger
 
 if TYPE_CHECKING:
     from privacy.terms import PoolTerms
@@ -79,6 +80,10 @@ def simulate(
         print_result(result, as_json=True)
         return
     _print_for_people(result)
+
+
+app.command("ledger")(show_ledger)
+app.command("budget")(set_budget)
 
 
 def describe_terms(terms: PoolTerms) -> dict[str, Any]:
