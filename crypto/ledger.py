@@ -148,7 +148,8 @@ def _is_release_of(body: PoolRelease | None, release: Release) -> bool:
 def _chain_faults(links: Sequence[LoggedSpending | LoggedRelease], reason: str) -> Iterator[Fault]:
     """Yield where the numbers are not 1, 2, 3 … in the order of the log, or one names another before it."""
     previous: str | None = None
-    for expected, link in enumerate(links, 1):
+    expected = 1
+    for link in links:
         document = link.document
         if document.number != expected:
             message = "one is missing before this, or the order of the log is not theirs"
@@ -156,7 +157,8 @@ def _chain_faults(links: Sequence[LoggedSpending | LoggedRelease], reason: str) 
         elif document.previous != previous:
             message = "this does not follow the one before it"
             yield Fault(link.subject, _refusal(message, reason, previous, document.previous))
-        previous = document.digest()
+        # Counting goes on from what was found, so that one gap is one fault.
+        expected, previous = document.number + 1, document.digest()
 
 
 def _budget_faults(spendings: Sequence[LoggedSpending]) -> Iterator[Fault]:

@@ -130,7 +130,7 @@ class Spending:
 
     def verify_arithmetic(self) -> None:
         """Compare what is stated with the charges; raises `VerificationError` (`spending_arithmetic`)."""
-        if self.stated is not None:
+        if self.stated not in (None, self.cost):
             raise VerificationError(
                 "the charges cost something else than the spending states",
                 reason="spending_arithmetic",

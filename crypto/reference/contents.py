@@ -1,55 +1,26 @@
-"""Reads the members of a bundle line by line, and holds them to the manifest that a gateway signed."""
+"""Reads the members of a bundle line by line, and counts them as the manifest says."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from . import envelope, json_text, records, shape
-from .archive import MEMBERS, SIZE_BYTES_MAX
 from .envelope import Envelope
 from .errors import NotInForm, Refused, named
-from .hashing import HASH_BYTES, SIZE_MAX, digest_text, sha256
+from .hashing import HASH_BYTES, digest_text
 from .json_text import Json
+from .ledger_documents import Release, Spending, read_release, read_spending
 from .notes import NOTE_BYTES_MAX, Checkpoint, read_checkpoint
 from .records import Body, Hit, StatusList
-from .trust import Trust
+from .signed_manifest import Manifest
 
 LEAF_BYTES = 74
 LEAVES_MAX = 2**20
 BATCH_MAX = 2**16
 OPENING_KINDS = ("output", "output_tokens", "prompt", "prompt_tokens", "text", "vector")
-LISTED_MAX = 4_096
+#: A tree of 2^53 - 1 leaves has paths of 53 hashes.
+PATH_MAX = 63
 SIGNATURE_CHARACTERS_MAX = 2**21
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Whose receipts and hits a bundle is about."""
-
-    tenant: str
-    pseudonym_keys: dict[int, bytes]
-    since_ms: int | None
-    until_ms: int | None
-    model_version: str | None
-
-    def covers(self, at_ms: int) -> bool:
-        """Whether a moment lies in the time of the bundle."""
-        return (self.since_ms is None or self.since_ms <= at_ms) and (self.until_ms is None or at_ms < self.until_ms)
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What the gateway signed about a bundle."""
-
-    counts: dict[str, int]
-    made_at_ms: int
-    members: dict[str, tuple[str, int]]
-    origin: str
-    size: int
-    root: bytes
-    scope: Scope
-    signer: str
-    signed: Envelope
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +43,15 @@ class Opening:
     value: Json
 
 
+@dataclass(frozen=True, slots=True)
+class ReleaseLine:
+    """A release, and perhaps the path and position of the organisation's head in its ledger."""
+
+    index: int
+    release: Release
+    head: tuple[tuple[bytes, ...], int] | None
+
+
 @dataclass(slots=True)
 class Contents:
     """All members but the manifest, in the form that the page gives them."""
@@ -89,76 +69,11 @@ class Contents:
     models: dict[str, dict[str, Json]] = field(default_factory=dict)
     policies: dict[str, dict[str, Json]] = field(default_factory=dict)
     openings: list[Opening] = field(default_factory=list)
+    releases: list[ReleaseLine] = field(default_factory=list)
+    #: By the index of their leaves, in its order.
+    spendings: dict[int, Spending] = field(default_factory=dict)
     #: Indexes of bodies, evidence and receipts, one after the other.
     explained: list[int] = field(default_factory=list)
-
-
-def read_manifest(data: bytes) -> Manifest:
-    """The signed manifest; raises NotInForm."""
-    signed = envelope.read_envelope(json_text.read(shape.short(data, envelope.ENVELOPE_BYTES_MAX)))
-    if signed.payload_type != envelope.BUNDLE:
-        raise NotInForm("not the payload type of a bundle")
-    value = json_text.read(signed.payload)
-    json_text.check_normal(value)
-    found = shape.closed(
-        value, "schema", "counts", "made_at_ms", "members", "origin", "size", "root", "scope", "signer"
-    )  # fmt: skip
-    shape.one_of(found["schema"], "hitproof/bundle/v1")
-    made_at_ms = shape.integer(found["made_at_ms"])
-    members: dict[str, tuple[str, int]] = {}
-    for item in shape.items(found["members"], len(MEMBERS)):
-        member = shape.closed(item, "name", "sha256", "size_bytes")
-        name = shape.text(member["name"])
-        shape.check_ascending([*members, name][-2:])
-        members[name] = (
-            shape.unhex(member["sha256"], 32).hex(),
-            shape.integer(member["size_bytes"], 0, SIZE_BYTES_MAX),
-        )
-    if list(members) != [name for name in MEMBERS if name != "bundle.json"]:
-        raise NotInForm("not every other member is listed")
-    counts = shape.closed(found["counts"], "evidence", "hits", "openings", "receipts")
-    return Manifest(
-        counts={name: shape.integer(count) for name, count in counts.items()},
-        made_at_ms=made_at_ms,
-        members=members,
-        origin=shape.text(found["origin"]),
-        size=shape.integer(found["size"], 0, SIZE_MAX),
-        root=shape.unhex(found["root"], HASH_BYTES),
-        scope=_scope(found["scope"]),
-        signer=shape.unhex(found["signer"], 32).hex(),
-        signed=signed,
-    )
-
-
-def _scope(value: Json) -> Scope:
-    found = shape.closed(value, "model_version", "pseudonyms", "since_ms", "until_ms", "tenant")
-    keys: dict[int, bytes] = {}
-    for item in shape.items(found["pseudonyms"], LISTED_MAX):
-        pseudonym = shape.closed(item, "epoch", "key")
-        epoch = shape.integer(pseudonym["epoch"])
-        shape.check_ascending([*keys, epoch][-2:])
-        keys[epoch] = shape.unhex(pseudonym["key"], 32)
-    return Scope(
-        tenant=shape.text(found["tenant"]),
-        pseudonym_keys=keys,
-        since_ms=shape.optional(found["since_ms"], shape.integer),
-        until_ms=shape.optional(found["until_ms"], shape.integer),
-        model_version=shape.optional(found["model_version"], lambda digest: digest_text(shape.undigest(digest))),
-    )
-
-
-def check_manifest(manifest: Manifest, trust: Trust, members: dict[str, bytes]) -> None:
-    """Raise Refused unless a gateway of the trust file signed exactly these members."""
-    key = trust.keys.get(manifest.signer)
-    if key is None or key.role != "gateway":
-        raise Refused("signer_unknown", "the manifest's signer is no gateway of the trust file")
-    if not envelope.is_signed(manifest.signed, key.public_key):
-        raise Refused("signature_invalid", "the manifest's signature")
-    if manifest.made_at_ms < key.from_ms or (key.until_ms is not None and manifest.made_at_ms >= key.until_ms):
-        raise Refused("signer_expired", "the manifest's signer")
-    for name, (hashed, size) in manifest.members.items():
-        if len(members[name]) != size or sha256(members[name]).hex() != hashed:
-            raise Refused("member_digest", name)
 
 
 def check_counts(manifest: Manifest, contents: Contents) -> None:
@@ -168,6 +83,8 @@ def check_counts(manifest: Manifest, contents: Contents) -> None:
         "hits": sum(len(line.hits) for line in contents.hits),
         "openings": len(contents.openings),
         "receipts": len(contents.receipts),
+        "releases": len(contents.releases),
+        "spendings": len(contents.spendings),
     }
     if counts != manifest.counts:
         raise Refused("counts_wrong", str(counts))
@@ -196,6 +113,10 @@ def read_contents(members: dict[str, bytes]) -> Contents:
             shape.unbase64(shape.text(signature, SIGNATURE_CHARACTERS_MAX))
         contents.openings = [_opening(line) for line in json_text.read_lines(members["openings.jsonl"])]
         shape.check_ascending([(opening.statement, opening.kind) for opening in contents.openings])
+        contents.releases = [_release_line(line) for line in json_text.read_lines(members["releases.jsonl"])]
+        shape.check_ascending([line.index for line in contents.releases])
+        spendings = _by_index(members["spendings.jsonl"], "document")
+        contents.spendings = {index: read_spending(document) for index, document in spendings.items()}
     return contents
 
 
@@ -280,3 +201,18 @@ def _opening(line: Json) -> Opening:
         salt=shape.unhex(found["salt"], 32),
         value=found["value"],
     )
+
+
+def _release_line(line: Json) -> ReleaseLine:
+    found = shape.closed(line, "document", "head", "index")
+    return ReleaseLine(
+        index=shape.integer(found["index"]),
+        release=read_release(found["document"]),
+        head=shape.optional(found["head"], _head),
+    )
+
+
+def _head(value: Json) -> tuple[tuple[bytes, ...], int]:
+    found = shape.closed(value, "path", "position")
+    path = tuple(shape.unhex(item, HASH_BYTES) for item in shape.items(found["path"], PATH_MAX))
+    return path, shape.integer(found["position"])

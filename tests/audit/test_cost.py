@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.audit.bundles import HonestBundle, Plan, make_bundle
+from crypto.spending import Budget
+from tests.audit.bundles import HonestBundle, Plan, make_bundle, make_world
+from tests.audit.checking import verify
 from tests.bench.audit import count_proof_bytes, make_timeless, measure_process
 
 pytestmark = pytest.mark.alone
 CPU_S_MAX = 2.0
 SHARED_PERCENT_MAX = 50
+LEDGER_CPU_S_MAX = 1.0
 
 
 @pytest.fixture(scope="module")
@@ -37,3 +41,18 @@ def test_the_cost_of_a_hit_falls_as_a_bundle_grows() -> None:
     ]
     shared = [found["shared_bytes_per_hit"] for found in sizes]
     assert shared == sorted(shared, reverse=True)
+
+
+def test_a_thousand_releases_and_spendings_take_a_second_of_processor_time() -> None:
+    world = make_world(Plan(receipts=1, hits=0))
+    plenty = Budget(10**15, 10**15, 10**15)
+    for _ in range(1_000):
+        world.pool.add_spending(budget=plenty)
+        world.pool.add_release()
+    world.add_status()
+    bundle = world.export()
+    before = time.process_time()
+    found = verify(bundle)
+    spent_s = time.process_time() - before
+    assert (found.report.exit_code, bundle.parts.counts.spendings) == (0, 1_000)
+    assert spent_s <= LEDGER_CPU_S_MAX

@@ -12,6 +12,8 @@ from crypto.report import Check
 from crypto.toploc import PRIME, parse_proof
 from crypto.verify import AuditOptions, verify_bundle
 from tests.audit.bundles import World
+from tests.audit.ledger_tampering import POOL_PLAN, spent_on
+from tests.audit.pools import RELEASES_IN_PERIOD
 from tests.audit.tampering import PLAN, Case, attempt, forged, honest
 from tests.audit.tampering_cases import changed_policy, every
 from tests.audit.verifiers import VERIFIERS
@@ -32,6 +34,19 @@ def test_a_deceit_is_refused_for_its_own_reason(case: Case, verifier: str) -> No
 @pytest.mark.parametrize("verifier", VERIFIERS)
 def test_the_bundle_that_is_broken_is_accepted_when_it_is_whole(verifier: str) -> None:
     found = VERIFIERS[verifier](attempt(honest()))
+    assert (found.exit_code, found.reason) == (0, None)
+
+
+@pytest.mark.parametrize("verifier", VERIFIERS)
+def test_the_bundle_with_a_pool_is_accepted_when_it_is_whole(verifier: str) -> None:
+    bundle = honest(POOL_PLAN)
+    found = VERIFIERS[verifier](attempt(bundle))
+    assert (found.exit_code, found.reason, found.hits) == (0, None, bundle.hits)
+
+
+@pytest.mark.parametrize("verifier", VERIFIERS)
+def test_a_budget_that_is_spent_to_its_end_is_accepted(verifier: str) -> None:
+    found = VERIFIERS[verifier](spent_on(RELEASES_IN_PERIOD))
     assert (found.exit_code, found.reason) == (0, None)
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from crypto.checkpoint import Checkpoint, sign_checkpoint
 from crypto.last_seen import LastSeen
+from crypto.release import EVIDENCE_TYPE
+from crypto.statement import EvidenceReference
 from crypto.tlog_proof import ReceiptProofExtra, format_tlog_proof, parse_tlog_proof
 from crypto.verify import is_proof_file
-from tests.audit.bundles import ORIGIN, HonestBundle, Plan, make_bundle, make_world
+from tests.audit.bundles import ORIGIN, HonestBundle, Plan, World, make_bundle, make_world
 from tests.audit.checking import check_of, reasons, verify_proof
 
 
@@ -151,3 +154,61 @@ def test_another_tree_of_the_same_size_is_a_split_view(honest: HonestBundle, rec
     other = sign_checkpoint(Checkpoint(ORIGIN, honest.world.tree.size, bytes(32)), honest.world.log)
     found = verify_proof(honest, receipt_proof, last_seen=LastSeen(other, 1))
     assert reasons(found) == [("rollback", "split_view")]
+
+
+def test_a_pool_hits_proof_file_passes_and_names_the_release() -> None:
+    bundle = make_bundle(Plan(receipts=1, hits=1, releases=1, pool_hits=2))
+    batch = list(bundle.world.batches)[-1]
+    found = verify_proof(bundle, bundle.world.hit_proof(batch, 1))
+    assert (found.report.exit_code, found.hits) == (0, {bundle.world.batches[batch][1].hit})
+    release = bundle.world.pool.releases[0].document.digest()
+    assert f"a receipt of the pool for release {release}" in check_of(found, "receipts").detail
+
+
+def refused_pool_hit(change: Callable[[World, str, str], None]) -> list[tuple[str, str]]:
+    """Verify the proof file of the last batch's first hit in a world with a release, in which *change* happened."""
+    world = make_world(Plan(receipts=1, hits=1))
+    pool_policy = world.pool.add_policy()
+    world.pool.add_release()
+    change(world, next(iter(world.policies)), pool_policy)
+    return reasons(verify_proof(world.export(), world.hit_proof(list(world.batches)[-1], 0)))
+
+
+@pytest.mark.parametrize("tier", ["exact", "pool"])
+def test_a_hits_tier_in_a_proof_file_is_pool_exactly_where_its_receipt_is_the_pools(tier: str) -> None:
+    def change(world: World, policy: str, pool_policy: str) -> None:
+        of_pool = tier == "exact"
+        receipt = world.receipts[0]
+        if of_pool:
+            receipt = world.pool.add_answer(world.pool.releases[0].document, pool_policy)
+        world.add_batch([world.pool.make_hit(receipt, policy, tier=tier)])
+
+    assert refused_pool_hit(change) == [("hits", "hit_tier")]
+
+
+def test_a_receipt_of_the_own_pseudonym_is_not_the_pools_whatever_it_names() -> None:
+    def change(world: World, policy: str, pool_policy: str) -> None:
+        own = world.pseudonym_at(world.now_ms + 1_000)
+        receipt = world.pool.add_answer(world.pool.releases[0].document, policy, tenant=own)
+        world.add_batch([world.pool.make_hit(receipt, policy)])
+
+    assert refused_pool_hit(change) == [("hits", "hit_tier")]
+
+
+def test_another_tenants_receipt_answers_no_hit_outside_the_pool() -> None:
+    def change(world: World, policy: str, pool_policy: str) -> None:
+        other = world.pseudonym_at(world.now_ms + 1_000, "ten_zzzzzzzzzzzzzzzz")
+        receipt = world.add_answer(world.runners[0], policy, tenant=other)
+        world.add_batch([world.pool.make_hit(receipt, policy, tier="exact")])
+
+    assert refused_pool_hit(change) == [("hits", "tenant_mismatch")]
+
+
+def test_a_receipt_that_names_a_release_otherwise_than_the_pool_does_is_refused() -> None:
+    def change(world: World, policy: str, pool_policy: str) -> None:
+        named = EvidenceReference(EVIDENCE_TYPE, world.pool.releases[0].document.digest())
+        evidence = (EvidenceReference("example/v1", "sha256:" + "0" * 64), named)
+        receipt = world.pool.add_answer("", pool_policy, evidence=evidence)
+        world.add_batch([world.pool.make_hit(receipt, policy)])
+
+    assert refused_pool_hit(change) == [("receipts", "release_unlogged")]
