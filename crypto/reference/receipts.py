@@ -1,79 +1,20 @@
-"""Checks every receipt, every hit, every opening and the evidence of a bundle, in the order of the page."""
+"""Checks every receipt, every opening and the evidence of a bundle, in the order of the page."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from dataclasses import dataclass, field
-
 from . import envelope, openings
-from .contents import Contents, Manifest, Opening
+from .audit import Audit, Side
+from .contents import Opening
 from .envelope import RECEIPT_BATCH, Envelope
 from .errors import NotInForm, Refused, named
-from .hashing import digest, digest_text, fields, hmac_sha256, leaf_hash, multiproof_root
-from .json_text import Json, write
-from .model_manifest import model_version
-from .records import Body, Hit, StatusList, read_receipt_batch
-from .statements import Embedding, Receipt, read_embedding, read_receipt
-from .trust import Trust, TrustedKey
+from .hashing import digest, digest_text
+from .json_text import write
+from .records import Body, read_receipt_batch
+from .statements import Receipt, read_embedding, read_receipt
+from .trust import TrustedKey
 
-EPOCH_MS = 2_592_000_000
-POLICY_GRACE_MS = 60_000
-
-
-@dataclass(slots=True)
-class Audit:
-    """A bundle whose leaves are proved, and what was accepted of it so far."""
-
-    trust: Trust
-    manifest: Manifest
-    contents: Contents
-    receipts: dict[str, tuple[int, Receipt]] = field(default_factory=dict)
-    embeddings: dict[str, Embedding] = field(default_factory=dict)
-    hits: set[str] = field(default_factory=set)
-
-    #: What many receipts and hits ask for is worked out once, or a bundle could make this take for ever.
-    pseudonyms: frozenset[str] = field(init=False)
-    #: Policies by pseudonym, in the order of the log.
-    announced: dict[str, list[tuple[int, Body]]] = field(default_factory=dict)
-    #: The leaf that first announces a policy to this tenant.
-    first: dict[str, int] = field(default_factory=dict)
-    #: Where a policy stands among those announced to one pseudonym.
-    places: dict[tuple[str, str], list[int]] = field(default_factory=dict)
-    #: Versions of the bundle's manifests, and the digests of their runtimes; None where a manifest is out of form.
-    versions: dict[str, tuple[str, str] | None] = field(init=False)
-
-    def __post_init__(self) -> None:
-        found = (self.pseudonym(epoch * EPOCH_MS) for epoch in self.manifest.scope.pseudonym_keys)
-        self.pseudonyms = frozenset(name for name in found if name is not None)
-        for index, body in sorted(self.contents.bodies.items()):
-            if body.kind == 5:
-                tenant, policy = str(body.value["tenant"]), str(body.value["policy"])
-                before = self.announced.setdefault(tenant, [])
-                self.places.setdefault((tenant, policy), []).append(len(before))
-                before.append((index, body))
-                if tenant in self.pseudonyms:
-                    self.first.setdefault(policy, index)
-        self.versions = {version: _version(manifest) for version, manifest in self.contents.models.items()}
-
-    @property
-    def status(self) -> StatusList:
-        """The status list in force."""
-        return self.contents.status
-
-    def pseudonym(self, at_ms: int) -> str | None:
-        """The tenant's pseudonym at a moment, or None where the bundle does not open that epoch."""
-        key = self.manifest.scope.pseudonym_keys.get(at_ms // EPOCH_MS)
-        if key is None:
-            return None
-        tenant = self.manifest.scope.tenant.encode("utf-8")
-        return hmac_sha256(key, fields("hitproof/pseudonym/v1", tenant))[:16].hex()
-
-
-def _version(manifest: dict[str, Json]) -> tuple[str, str] | None:
-    try:
-        return model_version(manifest), digest_text(digest("hitproof/runtime/v1", write(manifest["runtime"])))
-    except NotInForm:
-        return None
+#: The type of evidence by which a receipt of the pool names its release.
+RELEASE_EVIDENCE = "pool-release"
 
 
 def check_signer(audit: Audit, signed: Envelope, index: int, at_ms: int, roles: tuple[str, ...]) -> TrustedKey:
@@ -101,22 +42,42 @@ def check_receipt(audit: Audit, index: int, used: frozenset[str]) -> None:
     is_attested = receipt.grade == "attested"
     roles = ("runner",) if is_attested else ("runner", "gateway")
     key = check_signer(audit, signed, index, receipt.issued_at_ms, roles)
+    side = audit.side(receipt.tenant)
+    _check_release(audit, receipt, index, side)
     if is_attested:
         if receipt.model_version not in key.models:
             raise Refused("model_not_allowed", receipt.model_version)
         _check_manifest(audit, receipt)
-    if receipt.tenant != audit.pseudonym(receipt.issued_at_ms):
+    if receipt.tenant != side.principal.pseudonym(receipt.issued_at_ms):
         raise Refused("tenant_mismatch", receipt.tenant)
     if receipt.policy is not None:
-        _check_policy(audit, receipt.policy, audit.first.get(receipt.policy, index) < index)
+        check_policy(audit, receipt.policy, side.first.get(receipt.policy, index) < index)
     if receipt.statement in audit.receipts:
         raise Refused("receipt_replayed", receipt.statement)
+    _check_scope(audit, receipt, side, receipt.statement in used)
+    audit.receipts[receipt.statement] = (index, receipt)
+
+
+def _check_release(audit: Audit, receipt: Receipt, index: int, side: Side) -> None:
+    """A receipt of the pool names what was released before it, and no other receipt names any."""
+    named_releases = [digest for kind, digest in receipt.evidence if kind == RELEASE_EVIDENCE]
+    if side is not audit.pool:
+        if named_releases:
+            raise Refused("release_unlogged", "a receipt that is not the pool's names a release")
+        return
+    if len(receipt.evidence) != 1 or not named_releases or receipt.grade != "attested":
+        raise Refused("release_unlogged", "a receipt of the pool is attested and names exactly a release")
+    line = audit.released.get(named_releases[0])
+    if line is None or line.release.state != "released" or line.index >= index:
+        raise Refused("release_unlogged", named_releases[0])
+
+
+def _check_scope(audit: Audit, receipt: Receipt, side: Side, is_used: bool) -> None:
     scope = audit.manifest.scope
-    if receipt.statement not in used and not scope.covers(receipt.issued_at_ms):
+    if not is_used and (side is audit.pool or not scope.covers(receipt.issued_at_ms)):
         raise Refused("out_of_scope", receipt.statement)
     if scope.model_version not in (None, receipt.model_version):
         raise Refused("out_of_scope", receipt.model_version)
-    audit.receipts[receipt.statement] = (index, receipt)
 
 
 def check_models(audit: Audit) -> None:
@@ -152,48 +113,10 @@ def _check_manifest(audit: Audit, receipt: Receipt) -> None:
         raise Refused("manifest_mismatch", "runtime or OpenSSF digest")
 
 
-def _check_policy(audit: Audit, policy: str, is_announced: bool) -> None:
+def check_policy(audit: Audit, policy: str, is_announced: bool) -> None:
+    """Raise Refused unless the policy was announced where it had to be, and its document is in the bundle."""
     if not is_announced or policy not in audit.contents.policies:
         raise Refused("policy_unknown", policy)
-
-
-def check_batch(audit: Audit, batch: int, place: int) -> None:
-    """Raise Refused unless the hits of this line lie in the batch at that index."""
-    line = audit.contents.hits[place]
-    body = audit.contents.bodies.get(batch)
-    if body is None or body.kind != 2:
-        raise Refused("batch_invalid", f"no batch at {batch}")
-    leaves = [(position, leaf_hash(hit.data)) for position, hit in zip(line.positions, line.hits, strict=True)]
-    count = body.value["count"]
-    with named("batch_invalid"):
-        if not isinstance(count, int) or multiproof_root(leaves, count, line.hashes).hex() != body.value["root"]:
-            raise NotInForm("not the batch's root")
-    if body.value["tenant"] not in audit.pseudonyms:
-        raise Refused("tenant_mismatch", "the batch is another tenant's")
-
-
-def check_hit(audit: Audit, batch: int, hit: Hit) -> None:
-    """Accept a hit of the batch at that index, or raise Refused."""
-    if hit.hit in audit.hits:
-        raise Refused("hit_replayed", hit.hit)
-    index, _ = audit.receipts.get(hit.receipt, (None, None))
-    if index is None or leaf_hash(audit.contents.leaves[index]) != hit.receipt_leaf:
-        raise Refused("hit_receipt", hit.receipt)
-    if index >= batch:
-        raise Refused("hit_order", hit.hit)
-    if hit.tenant != audit.pseudonym(hit.at_ms):
-        raise Refused("tenant_mismatch", hit.tenant)
-    if not audit.manifest.scope.covers(hit.at_ms):
-        raise Refused("out_of_scope", hit.hit)
-    logged = audit.announced.get(hit.tenant, [])
-    before = bisect_left(logged, batch, key=lambda found: found[0])
-    places = audit.places.get((hit.tenant, hit.policy), [])
-    earlier = bisect_left(places, before)
-    _check_policy(audit, hit.policy, earlier > 0)
-    successor = places[earlier - 1] + 1
-    if successor < before and logged[successor][1].at_ms < hit.at_ms - POLICY_GRACE_MS:
-        raise Refused("policy_inactive", hit.policy)
-    audit.hits.add(hit.hit)
 
 
 def check_evidence(audit: Audit, index: int) -> None:
@@ -210,7 +133,7 @@ def check_evidence(audit: Audit, index: int) -> None:
     check_signer(audit, signed, index, embedding.issued_at_ms, ("runner",))
     if embedding.of not in audit.receipts:
         raise Refused("evidence_mismatch", embedding.of)
-    if embedding.tenant != audit.pseudonym(embedding.issued_at_ms):
+    if embedding.tenant != audit.side(embedding.tenant).principal.pseudonym(embedding.issued_at_ms):
         raise Refused("tenant_mismatch", embedding.tenant)
 
 

@@ -45,6 +45,7 @@ class Hit:
     receipt: str
     receipt_leaf: bytes
     tenant: str
+    tier: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,7 @@ def read_hit(value: Json) -> Hit:
         receipt=digest_text(shape.undigest(found["receipt"])),
         receipt_leaf=shape.unhex(found["receipt_leaf"], 32),
         tenant=shape.unhex(found["tenant"], 16).hex(),
+        tier=tier,
     )
 
 

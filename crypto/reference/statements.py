@@ -31,6 +31,8 @@ class Receipt:
     policy: str | None
     tenant: str
     signer: str
+    #: Type and digest of what existed at signing.
+    evidence: tuple[tuple[str, str], ...]
     commitments: dict[str, bytes | None]
 
 
@@ -56,7 +58,6 @@ def read_receipt(envelope: Envelope) -> Receipt:
         "tenant",
     )  # fmt: skip
     shape.one_of(found["derivation"], *DERIVATIONS)
-    _pairs(found["evidence"], 16, "type", "digest")
     _pairs(found["parents"], 64, "relation", "statement")
     shape.unhex(found["nonce"], 32)
     if not isinstance(found["parameters"], dict):
@@ -85,6 +86,7 @@ def read_receipt(envelope: Envelope) -> Receipt:
         policy=shape.optional(found["policy"], _digest),
         tenant=shape.unhex(found["tenant"], 16).hex(),
         signer=_signer(found["signer"], envelope),
+        evidence=_pairs(found["evidence"], 16, "type", "digest"),
         commitments=commitments,
     )
 
@@ -132,7 +134,7 @@ def _in_toto(envelope: Envelope, predicate_type: str, subject: str) -> tuple[byt
     return _hash(shape.closed(only["digest"], "sha256")["sha256"]), found["predicate"]
 
 
-def _pairs(value: Json, count_max: int, kind: str, digest: str) -> None:
+def _pairs(value: Json, count_max: int, kind: str, digest: str) -> tuple[tuple[str, str], ...]:
     """A sorted list of a word and a digest each."""
     pairs = []
     for item in shape.items(value, count_max):
@@ -141,6 +143,7 @@ def _pairs(value: Json, count_max: int, kind: str, digest: str) -> None:
             shape.one_of(found[kind], "adapted-from", "composed-of")
         pairs.append((shape.text(found[kind]), _digest(found[digest])))
     shape.check_ascending(pairs)
+    return tuple(pairs)
 
 
 def _check_texts(value: Json) -> None:

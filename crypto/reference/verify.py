@@ -9,15 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ParamSpec
 
-from . import archive, contents, json_text, leaves, notes, receipts, shape
-from .contents import Contents, Manifest
+from . import archive, contents, hits, json_text, leaves, notes, receipts, shape, signed_manifest
+from .audit import Audit
+from .contents import Contents
 from .envelope import IN_TOTO
 from .errors import NotInForm, Refused, named
 from .hashing import consistency_roots
 from .json_text import Json
 from .notes import Checkpoint
-from .receipts import Audit
 from .records import StatusList, read_status
+from .signed_manifest import Manifest
 from .statements import read_embedding
 from .trust import Trust, verify_trust
 
@@ -81,9 +82,9 @@ def verify(
             raise Refused("trust_rollback", f"version {trusted.version} after {seen.trust_version}")
         _check_version(trusted, members["status.json"])
         with named("manifest_malformed"):
-            manifest = contents.read_manifest(members["bundle.json"])
+            manifest = signed_manifest.read_manifest(members["bundle.json"])
         is_read = True
-        contents.check_manifest(manifest, trusted, members)
+        signed_manifest.check_manifest(manifest, trusted, members)
         held = contents.read_contents(members)
         contents.check_counts(manifest, held)
         audit = Audit(trusted, manifest, held)
@@ -107,8 +108,8 @@ def _verdict(audit: Audit | None, reasons: list[str], is_read: bool) -> Referenc
     revoked = {} if audit is None else audit.status.models
     if reason is None and any(revoked.get(receipt.model_version) == "revoked" for receipt in accepted):
         exit_code, reason = REVOKED, "model_revoked"
-    hits = frozenset() if audit is None else frozenset(audit.hits)
-    return ReferenceVerdict(exit_code, reason, grades, frozenset(receipt.statement for receipt in accepted), hits)
+    used = frozenset() if audit is None else frozenset(audit.hits)
+    return ReferenceVerdict(exit_code, reason, grades, frozenset(receipt.statement for receipt in accepted), used)
 
 
 def _check_all(audit: Audit, findings: _Findings, seen: LastSeen | None, now_ms: int, max_age_ms: int | None) -> None:
@@ -139,10 +140,10 @@ def _check_receipts_and_hits(audit: Audit, findings: _Findings) -> None:
         findings.collect(receipts.check_receipt, audit, index, used)
     findings.collect(receipts.check_models, audit)
     for place, line in enumerate(held.hits):
-        if not findings.collect(receipts.check_batch, audit, line.batch, place):
+        if not findings.collect(hits.check_batch, audit, line.batch, place):
             continue
         for hit in line.hits:
-            findings.collect(receipts.check_hit, audit, line.batch, hit)
+            findings.collect(hits.check_hit, audit, line.batch, hit)
 
 
 def _check_version(trust: Trust, status: bytes) -> None:
