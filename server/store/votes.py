@@ -6,17 +6,43 @@ Votes of an epoch that was paid for, or that is closed, are refused, so none can
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
-from sqlalchemy import Connection, and_, delete, exists, func, insert, or_, select
+from sqlalchemy import BigInteger, Connection, and_, bindparam, delete, exists, func, insert, or_, select
 
 from server.store.erasure import overwrite_freed_space
 from server.store.pool_records import StoredVote
+from server.store.scoped import Prepared
 from server.store.tables import pool_epochs, pool_releases, pool_voted, pool_votes
 
 PAGE: Final = 10_000
 TAG_BYTES: Final = 16
+
+_EPOCH: Final = bindparam("epoch", type_=BigInteger)
+# Asked of every vote, so compiled once and handed to the driver as they are.
+_IS_CLOSED: Final = Prepared(
+    select(
+        or_(
+            exists().where(pool_releases.c.mode == "pooled", pool_releases.c.epoch == _EPOCH),
+            exists().where(
+                pool_epochs.c.mode == "pooled", pool_epochs.c.epoch == _EPOCH, pool_epochs.c.state != "open"
+            ),
+        )
+    )
+)
+_WAS_VOTED: Final = Prepared(
+    select(pool_voted.c.period).where(pool_voted.c.period == bindparam("period"), pool_voted.c.tag == bindparam("tag"))
+)
+_LAST_PLACE: Final = Prepared(
+    select(func.max(pool_votes.c.place)).where(
+        pool_votes.c.epoch == bindparam("epoch"), pool_votes.c.voter == bindparam("voter")
+    )
+)
+_ADD_VOTED: Final = Prepared(insert(pool_voted).values(period=bindparam("period"), tag=bindparam("tag")))
+_ADD_VOTE: Final = Prepared(
+    insert(pool_votes).values(**{name: bindparam(name) for name in ("epoch", "voter", "place", "sealed")})
+)
 
 
 class VoteRepository:
@@ -36,24 +62,21 @@ class VoteRepository:
         """
         if len(voter) != TAG_BYTES or len(tag) != TAG_BYTES:
             raise ValueError(f"voters and tags have {TAG_BYTES} bytes")
-        if self._was_voted(period, tag) or self.is_closed(epoch):
+        if self._first(_WAS_VOTED, {"period": period, "tag": tag}) is not None or self.is_closed(epoch):
             return None
-        of_voter = and_(pool_votes.c.epoch == epoch, pool_votes.c.voter == voter)
-        last = self._connection.execute(select(func.max(pool_votes.c.place)).where(of_voter)).scalar_one()
-        place = 0 if last is None else int(last) + 1
+        last = self._first(_LAST_PLACE, {"epoch": epoch, "voter": voter})
+        place = 0 if last is None or last[0] is None else int(last[0]) + 1
         if place >= keys_max:
             return None
-        self._connection.execute(insert(pool_voted), {"period": period, "tag": tag})
-        self._connection.execute(insert(pool_votes), {"epoch": epoch, "voter": voter, "place": place, "sealed": sealed})
+        _ADD_VOTED.run(self._connection, {"period": period, "tag": tag}).close()
+        vote = {"epoch": epoch, "voter": voter, "place": place, "sealed": sealed}
+        _ADD_VOTE.run(self._connection, vote).close()
         return place
 
     def is_closed(self, epoch: int) -> bool:
         """Say whether *epoch* takes no votes any more: it was paid for once, or ended without a release."""
-        paid = exists().where(pool_releases.c.mode == "pooled", pool_releases.c.epoch == epoch)
-        ended = exists().where(
-            pool_epochs.c.mode == "pooled", pool_epochs.c.epoch == epoch, pool_epochs.c.state != "open"
-        )
-        return bool(self._connection.execute(select(or_(paid, ended))).scalar_one())
+        row = self._first(_IS_CLOSED, {"epoch": epoch})
+        return row is not None and bool(row[0])
 
     def load(self, epoch: int) -> Iterator[StoredVote]:
         """Yield the votes of *epoch*, voter by voter, each voter's in the order of its places; read page by page."""
@@ -95,6 +118,8 @@ class VoteRepository:
         """Forget what was voted for in periods before *before_period*; return how many tags those were."""
         return self._connection.execute(delete(pool_voted).where(pool_voted.c.period < before_period)).rowcount
 
-    def _was_voted(self, period: int, tag: bytes) -> bool:
-        known = select(pool_voted.c.tag).where(pool_voted.c.period == period, pool_voted.c.tag == tag)
-        return self._connection.execute(known).first() is not None
+    def _first(self, statement: Prepared, values: Mapping[str, Any]) -> Any:
+        cursor = statement.run(self._connection, values)
+        row = cursor.fetchone()
+        cursor.close()
+        return row
