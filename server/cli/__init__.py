@@ -17,6 +17,7 @@ from server.cli import (
     model_files,
     models,
     policies,
+    pool,
     privacy,
     quickstart,
     runner,
@@ -51,6 +52,7 @@ app.add_typer(log.app, name="log")
 app.add_typer(audit.app, name="audit")
 app.add_typer(trust.app, name="trust")
 app.add_typer(privacy.app, name="privacy")
+app.add_typer(pool.app, name="pool")
 
 
 def main() -> None:

@@ -221,6 +221,7 @@ def _restater(rules: PoolRules, pool: Pool, needs: PoolNeeds, consented: Consent
             calendar=rules.calendar,
             embed=needs.embedding.many,
             embedder=needs.embedding.digest,
+            price=needs.price,
             clock=needs.clock,
             random=needs.random,
         )

@@ -16,6 +16,7 @@ import orjson
 from crypto.errors import Error
 from crypto.similarity import is_matchable
 from privacy.answers import refuse_answer
+from privacy.text import normalise
 from server.pool.aliases import AliasWriter, admit_aliases
 from server.pool.eligibility import Eligibility, Profile, poolable
 from server.pool.sharing import open_aliases
@@ -26,7 +27,7 @@ from server.reuse.opening import EntryOpener
 from server.reuse.payload import Alias, EntryPayload, unseal_vector
 from server.reuse.quantise import norms_squared, quantise
 from server.reuse.receipts import ReceiptChecker
-from server.reuse.request import ChatRequest, Steering
+from server.reuse.request import ChatRequest, Steering, text_of
 from server.reuse.tenant_directory import TenantContext, TenantDirectory
 from server.reuse.verification import Doubt, doubt_row
 from server.store.database import Database
@@ -46,6 +47,13 @@ NOT_POOLABLE: Final = "not_poolable"
 NOT_BY_MEANING: Final = "not_matched_by_meaning"
 OTHER_RUNNER: Final = "its_runner_is_not_here"
 NO_ALIASES: Final = "no_aliases"
+EXPIRES_SOON: Final = "expires_within_a_day"
+NOT_PLAIN: Final = "answer_not_plain_text"
+QUOTES_QUESTION: Final = "answer_quotes_question"
+DAY_MS: Final = 86_400_000
+#: What a published choice and its message may hold besides nothing at all.
+CHOICE_FIELDS: Final = frozenset({"index", "message", "finish_reason"})
+MESSAGE_FIELDS: Final = frozenset({"role", "content"})
 
 
 class Unpublishable(Error):
@@ -75,11 +83,12 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An entry that may be published: its label, itself, and the public questions it will be found by."""
+    """An entry that may be published: its label, itself, the public questions it will be found by, and at which ε."""
 
     waiting: WaitingShare
     source: Source
     aliases: tuple[Alias, ...]
+    epsilon_milli: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +119,17 @@ class Consented:
         *salt* keeps providers' prefix caches of the pool apart from those of tenants.
         """
         source = await self.load(waiting)
-        reason = reason_not_to_store(source.payload.response) or refuse_answer(source.answer)
+        if whole_day(source.row.expires_at_ms) <= self._parts.clock.now_ms():
+            raise Unpublishable(EXPIRES_SOON)
+        reason = refuse_source(source)
         if reason is not None:
-            raise Unpublishable(f"answer_{reason}")
+            raise Unpublishable(reason)
         aliases = await self._aliases(source, waiting.share, salt)
         if not aliases:
             raise Unpublishable(NO_ALIASES)
-        return Candidate(waiting, source, aliases)
+        # A policy that became stricter since the entry was labelled counts as it is now.
+        epsilon_milli = min(waiting.share.epsilon_milli, source.tenant.policy.noised_epsilon_milli)
+        return Candidate(waiting, source, aliases, epsilon_milli)
 
     async def load(self, waiting: WaitingShare) -> Source:
         """Return the entry behind a label, checked as for a hit; raises as `look` does."""
@@ -125,6 +138,8 @@ class Consented:
             tenant = await parts.tenants.get(waiting.tenant_id)
         except TenantError:
             raise NotNow("the tenant's keys cannot be opened now") from None
+        if tenant.record.status != "active":
+            raise NotNow("the tenant is suspended")
         if tenant.policy.sharing != "noised":
             raise Unpublishable(NOT_SHARING)
         row = await parts.database.read(lambda c: EntryRepository(c, tenant.id).get(waiting.share.entry_id))
@@ -170,7 +185,11 @@ class Consented:
         if not found:
             raise Unpublishable(NOT_BY_MEANING)
         key = tenant.open_with(sealed_epoch(found[0][1]))
-        return unseal_vector(found[0][1], key=key, tenant=tenant.id, entry=row.id)
+        vector = unseal_vector(found[0][1], key=key, tenant=tenant.id, entry=row.id)
+        if not is_matchable(int(norms_squared(vector[None])[0])):
+            # Beyond the bound that its noise is made for: refused before anything is paid for it.
+            raise Unpublishable(NOT_BY_MEANING)
+        return vector
 
     async def _aliases(self, source: Source, share: Share, salt: str) -> tuple[Alias, ...]:
         texts = admit_aliases(open_aliases(source.tenant, share.entry_id, share.aliases))
@@ -188,6 +207,35 @@ class Consented:
         return tuple(
             Alias.of(text, row) for text, row, size in zip(texts, rows, squared, strict=True) if is_matchable(int(size))
         )
+
+
+def refuse_source(source: Source) -> str | None:
+    """Return why the answer of *source* must not become everybody's; None where it may."""
+    response = source.payload.response
+    reason = reason_not_to_store(response)
+    if reason is not None:
+        return f"answer_{reason}"
+    choices: list[JsonObject] = response["choices"]
+    if len(choices) != 1 or not (
+        _holds(choices[0]) <= CHOICE_FIELDS and _holds(choices[0]["message"]) <= MESSAGE_FIELDS
+    ):
+        # Reasoning, log probabilities and whatever comes next can repeat the question where no gate looks.
+        return NOT_PLAIN
+    reason = refuse_answer(source.answer)
+    if reason is not None:
+        return reason
+    question = normalise(text_of(source.payload.messages[-1]) or "")
+    return QUOTES_QUESTION if question and question in normalise(source.answer) else None
+
+
+def whole_day(at_ms: int) -> int:
+    """Return the beginning of the day of *at_ms*: when exactly a tenant's entry ends would tell when it was asked for."""
+    return at_ms // DAY_MS * DAY_MS
+
+
+def _holds(fields: JsonObject) -> set[str]:
+    """Return the names of the fields that hold something."""
+    return {name for name, value in fields.items() if value is not None}
 
 
 def read_envelope(receipt: StoredReceipt) -> JsonObject:

@@ -16,40 +16,42 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import structlog
 from sqlalchemy import Connection
 
-from crypto.charges import Charge, GaussianEmbedding
 from crypto.errors import Error
-from privacy.calibration import multiplier_squared_micro_for
 from privacy.mean import noised_embedding
 from privacy.noise import NoiseSampler
 from server.pool.calendar import Calendar
-from server.pool.consented import Candidate, Consented, NotNow, Unpublishable
+from server.pool.consented import Consented, NotNow, Unpublishable
+from server.pool.errors import PoolError
 from server.pool.items import Released, new_item_id
+from server.pool.pricing import Priced, by_organisation, charges_of, count_affordable, count_statable, price
 from server.pool.principal import Pool
+from server.pool.revoking import REVOKED, withdraw_orphans
 from server.pool.writer import Begun, Order, Payer, ReleaseWriter
 from server.ports import Clock, RandomSource
 from server.reuse.quantise import quantise
 from server.reuse.tenant_directory import TenantContext
 from server.store.database import Database
+from server.store.pool import PoolRepository
 from server.store.pool_items import PoolItemRepository
-from server.store.pool_records import Share, ShareState, WaitingShare
-from server.store.shares import ShareRepository, count_published, list_orphans, list_waiting
+from server.store.pool_records import WaitingShare
+from server.store.shares import ShareRepository, count_published, list_waiting
 from tenants.errors import TenantError
-from tenants.identifiers import OrganisationId
 
 log = structlog.get_logger()
 
 #: An organisation's part of the noised index, and how many entries it may have whatever the part.
 SHARE_OF_INDEX_PERCENT: Final = 5
 ENTRIES_ALWAYS: Final = 100
-#: Different noise multipliers that one spending can state.
-CHARGES_MAX: Final = 8
 BATCH_MAX: Final = 256
-MICRO_PER_MILLI: Final = 1_000
+#: After so many void releases in a row nothing is paid for until a day has passed: a fault must not spend budgets away.
+VOIDS_MAX: Final = 3
+VOIDS_REST_MS: Final = 86_400_000
 
 EXHAUSTED: Final = "budget_exhausted"
 TOO_MANY: Final = "too_large_a_part_of_the_pool"
@@ -76,18 +78,8 @@ class PublisherParts:
     random: RandomSource
 
 
-@dataclass(frozen=True, slots=True)
-class _Priced:
-    candidate: Candidate
-    multiplier_squared_micro: int
-
-    @property
-    def waiting(self) -> WaitingShare:
-        return self.candidate.waiting
-
-
 class Publisher:
-    """Publishes what tenants consented to, and takes back what they revoked or lost."""
+    """Publishes what tenants consented to, and takes back what they lost."""
 
     def __init__(self, parts: PublisherParts) -> None:
         self._parts = parts
@@ -95,21 +87,25 @@ class Publisher:
     async def publish_due(self) -> int:
         """Publish what is labelled and out of quarantine, at most `BATCH_MAX` entries; return how many were released.
 
-        Raises `ReleaseRunning` while another process is at a release.
+        Raises `ReleaseRunning` while another process is at a release, `PoolError` while nothing may be paid for because
+        one release after another came to nothing.
         """
         pool = await self._parts.pool.context()
+        await self._end_abandoned(pool)
         due_ms = self._parts.clock.now_ms() - self._parts.quarantine_s * 1000
-        waiting = await self._parts.database.read(lambda c: list_waiting(c, limit=10 * BATCH_MAX))
-        priced = await self._look(pool, [one for one in waiting if one.share.at_ms <= due_ms][:BATCH_MAX])
+        waiting = await self._parts.database.read(lambda c: list_waiting(c, due_ms=due_ms, limit=BATCH_MAX))
+        priced = await self._look(pool, waiting)
         if not priced:
             return 0
         epoch = self._parts.calendar.epoch_of(self._parts.clock.now_ms())
+        # What is beyond what one spending can state waits for the next batch.
+        batch = [one for own in by_organisation(priced).values() for one in own[: count_statable(own)]]
         try:
-            begun, paid = await self._parts.database.write(lambda c: self._begin(c, pool, epoch, priced))
+            begun, paid = await self._parts.database.write(lambda c: self._begin(c, pool, epoch, batch))
         except _NobodyPays:
-            await self._refuse([one.waiting for one in priced], EXHAUSTED)
+            await self._refuse([one.waiting for one in batch], EXHAUSTED)
             return 0
-        await self._refuse([one.waiting for one in priced if one not in paid], EXHAUSTED)
+        await self._refuse([one.waiting for one in batch if one not in paid], EXHAUSTED)
         try:
             released = await asyncio.to_thread(self._draw, paid)
             await self._parts.database.write(lambda c: self._persist(c, pool, begun, paid, released))
@@ -121,40 +117,45 @@ class Publisher:
 
     async def withdraw_orphans(self) -> int:
         """Take out of the pool what became of entries that are gone at their tenant's; return how many those were."""
-        return await self._parts.database.write(self._withdraw_orphans)
+        now_ms = self._parts.clock.now_ms()
+        return await self._parts.database.write(lambda connection: withdraw_orphans(connection, now_ms=now_ms))
 
-    async def _look(self, pool: TenantContext, waiting: Sequence[WaitingShare]) -> list[_Priced]:
-        found: list[_Priced] = []
+    async def _end_abandoned(self, pool: TenantContext) -> None:
+        """Declare void what a dead process paid for, before anything is looked at; raises `ReleaseRunning`."""
+        if await self._parts.database.read(lambda c: PoolRepository(c).find_spending()) is not None:
+            await self._parts.database.write(lambda c: self._parts.writer.end_abandoned(c, pool))
+
+    async def _look(self, pool: TenantContext, waiting: Sequence[WaitingShare]) -> list[Priced]:
+        found: list[Priced] = []
         published = await self._parts.database.read(count_published)
         total, counts = sum(published.values()), defaultdict(int, published)
+        limit = max(ENTRIES_ALWAYS, total * SHARE_OF_INDEX_PERCENT // 100)
         for one in waiting:
-            limit = max(ENTRIES_ALWAYS, total * SHARE_OF_INDEX_PERCENT // 100)
             try:
                 if counts[one.organisation_id] >= limit:
                     raise Unpublishable(TOO_MANY)
                 candidate = await self._parts.consented.look(one, salt=pool.salt)
-                multiplier = multiplier_squared_micro_for(
-                    one.share.epsilon_milli * MICRO_PER_MILLI, self._parts.noised_delta_atto
-                )
+                found.append(price(candidate, self._parts.noised_delta_atto))
             except Unpublishable as error:
                 await self._refuse([one], str(error))
             except (NotNow, TenantError) as error:
                 log.info("share_waits", reason=str(error)[:100])
             else:
                 counts[one.organisation_id] += 1
-                found.append(_Priced(candidate, multiplier))
         return found
 
     def _begin(
-        self, connection: Connection, pool: TenantContext, epoch: int, priced: Sequence[_Priced]
-    ) -> tuple[Begun, list[_Priced]]:
+        self, connection: Connection, pool: TenantContext, epoch: int, batch: Sequence[Priced]
+    ) -> tuple[Begun, list[Priced]]:
         """Charge every organisation for as many of its entries as its budget holds, the longest waiting first."""
-        still = [one for one in priced if _is_labelled(connection, one.waiting)]
+        self._refuse_to_repeat(connection)
+        still = [one for one in batch if _is_as_it_was(connection, one.waiting)]
         payers, taken = [], []
-        for organisation, own in _by_organisation(still).items():
-            affordable = self._affordable(connection, organisation, epoch, own)
+        for organisation, own in by_organisation(still).items():
+            may_spend = partial(self._parts.writer.may_spend, connection, organisation, epoch)
+            affordable = own[: count_affordable(own, may_spend)]
             if affordable:
-                payers.append(Payer(organisation, _charges_of(affordable)))
+                payers.append(Payer(organisation, charges_of(affordable)))
                 taken += affordable
         if not payers:
             raise _NobodyPays("nothing of the batch can be paid for")
@@ -164,52 +165,64 @@ class Publisher:
         paid = set(begun.payers)
         return begun, [one for one in taken if one.waiting.organisation_id in paid]
 
-    def _affordable(
-        self, connection: Connection, organisation: OrganisationId, epoch: int, own: Sequence[_Priced]
-    ) -> list[_Priced]:
-        """Return the longest beginning of *own* that the budget holds and one spending can state."""
-        count = len(own)
-        while count:
-            charges = _charges_of(own[:count])
-            if len(charges) <= CHARGES_MAX and self._parts.writer.may_spend(connection, organisation, epoch, charges):
-                break
-            count -= 1
-        return list(own[:count])
-
-    def _draw(self, paid: Sequence[_Priced]) -> list[Released]:
-        """Noise every embedding once; runs on a thread, once per release."""
-        parts = self._parts
-        return [
-            Released(
-                id=new_item_id(parts.clock.now_ms(), parts.random),
-                texts=tuple(alias.text for alias in one.candidate.aliases),
-                profile=one.candidate.source.profile.name,
-                vector=quantise(
-                    noised_embedding(one.candidate.source.vector, one.multiplier_squared_micro, parts.noise)[None]
-                )[0].tobytes(),
-                embedder=parts.embedder,
+    def _refuse_to_repeat(self, connection: Connection) -> None:
+        """Raise `PoolError` where the last releases of this mode were all paid for and void."""
+        last = PoolRepository(connection).list_releases(mode="noised", limit=VOIDS_MAX)
+        if len(last) < VOIDS_MAX or any(row.state != "void" for row in last):
+            return
+        if self._parts.clock.now_ms() < (last[0].finished_at_ms or 0) + VOIDS_REST_MS:
+            raise PoolError(
+                f"{VOIDS_MAX} noised releases in a row were paid for and void; nothing more is paid for until a day after "
+                "the last one"
             )
-            for one in paid
-        ]
+
+    def _draw(self, paid: Sequence[Priced]) -> list[Released]:
+        """Noise every embedding once; runs on a thread, once per release."""
+        parts, taken = self._parts, set[int]()
+        released = []
+        for one in paid:
+            identifier = new_item_id(parts.clock.now_ms(), parts.random)
+            while identifier in taken:
+                identifier += 1
+            taken.add(identifier)
+            source = one.candidate.source
+            noised = noised_embedding(source.vector, one.multiplier_squared_micro, parts.noise)
+            released.append(
+                Released(
+                    id=identifier,
+                    texts=tuple(alias.text for alias in one.candidate.aliases),
+                    profile=source.profile.name,
+                    vector=quantise(noised[None])[0].tobytes(),
+                    embedder=parts.embedder,
+                )
+            )
+        return released
 
     def _persist(
         self,
         connection: Connection,
         pool: TenantContext,
         begun: Begun,
-        paid: Sequence[_Priced],
+        paid: Sequence[Priced],
         released: Sequence[Released],
     ) -> None:
         self._parts.writer.persist(connection, pool, begun.release, released)
         now_ms, revoked = self._parts.clock.now_ms(), []
         for one, item in zip(paid, released, strict=True):
-            if _is_labelled(connection, one.waiting):
-                share = replace(one.waiting.share, state="published", reason=None, item_id=item.id, at_ms=now_ms)
-                ShareRepository(connection, one.waiting.tenant_id).put(share)
-            else:
+            if not _is_as_it_was(connection, one.waiting):
                 revoked.append(item.id)
+                continue
+            share = replace(
+                one.waiting.share,
+                state="published",
+                reason=None,
+                epsilon_milli=one.candidate.epsilon_milli,
+                item_id=item.id,
+                at_ms=now_ms,
+            )
+            ShareRepository(connection, one.waiting.tenant_id).put(share)
         if revoked:
-            PoolItemRepository(connection).withdraw(revoked, reason="revoked", at_ms=now_ms)
+            PoolItemRepository(connection).withdraw(revoked, reason=REVOKED, at_ms=now_ms)
 
     async def _refuse(self, waiting: Sequence[WaitingShare], reason: str) -> None:
         if waiting:
@@ -217,16 +230,9 @@ class Publisher:
 
     def _write_refused(self, connection: Connection, waiting: Sequence[WaitingShare], reason: str) -> None:
         for one in waiting:
-            if _is_labelled(connection, one):
-                _put(connection, one, "refused", reason, self._parts.clock.now_ms())
-
-    def _withdraw_orphans(self, connection: Connection) -> int:
-        orphans, now_ms = list_orphans(connection, limit=BATCH_MAX), self._parts.clock.now_ms()
-        for one in orphans:
-            if one.share.item_id is not None:
-                PoolItemRepository(connection).withdraw([one.share.item_id], reason="source_gone", at_ms=now_ms)
-            _put(connection, one, "revoked", "source_gone", now_ms)
-        return len(orphans)
+            if _is_as_it_was(connection, one):
+                refused = replace(one.share, state="refused", reason=reason, at_ms=self._parts.clock.now_ms())
+                ShareRepository(connection, one.tenant_id).put(refused)
 
     async def _void(self, begun: Begun, reason: str) -> None:
         try:
@@ -236,33 +242,7 @@ class Publisher:
             log.warning("release_not_voided", release=begun.release.number, error=type(error).__name__)
 
 
-def revoke_share(connection: Connection, waiting: WaitingShare, *, now_ms: int) -> None:
-    """Take consent back: the entry leaves the pool now; what was spent on it stays spent."""
-    if waiting.share.item_id is not None:
-        PoolItemRepository(connection).withdraw([waiting.share.item_id], reason="revoked", at_ms=now_ms)
-    _put(connection, waiting, "revoked", None, now_ms)
-
-
-def _put(connection: Connection, one: WaitingShare, state: ShareState, reason: str | None, now_ms: int) -> None:
-    share = replace(one.share, state=state, reason=reason, at_ms=now_ms)
-    ShareRepository(connection, one.tenant_id).put(share)
-
-
-def _is_labelled(connection: Connection, waiting: WaitingShare) -> bool:
-    found: Share | None = ShareRepository(connection, waiting.tenant_id).find(waiting.share.entry_id)
-    return found is not None and found.state == "labelled"
-
-
-def _by_organisation(priced: Sequence[_Priced]) -> dict[OrganisationId, list[_Priced]]:
-    found: dict[OrganisationId, list[_Priced]] = defaultdict(list)
-    for one in priced:
-        found[one.waiting.organisation_id].append(one)
-    return found
-
-
-def _charges_of(priced: Sequence[_Priced]) -> tuple[Charge, ...]:
-    """Return one charge per multiplier, over as many entries as are noised with it."""
-    counts: dict[int, int] = defaultdict(int)
-    for one in priced:
-        counts[one.multiplier_squared_micro] += 1
-    return tuple(GaussianEmbedding(count, multiplier) for multiplier, count in sorted(counts.items()))
+def _is_as_it_was(connection: Connection, waiting: WaitingShare) -> bool:
+    """Say whether a label is still what was looked at: neither revoked nor given other aliases or another ε meanwhile."""
+    found = ShareRepository(connection, waiting.tenant_id).find(waiting.share.entry_id)
+    return found is not None and found.state == "labelled" and found == waiting.share

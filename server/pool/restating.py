@@ -6,6 +6,7 @@ leads back to the tenant's entry. Nothing is paid for here and no noise is drawn
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, runtime_checkable
@@ -14,13 +15,14 @@ import structlog
 from sqlalchemy import Connection
 
 from crypto.closed import write_record
-from crypto.errors import EncodingError, VerificationError
+from crypto.errors import EncodingError, Error, VerificationError
 from crypto.release import EVIDENCE_TYPE
 from crypto.statement import EvidenceReference
 from server.pool.calendar import Calendar
-from server.pool.consented import Consented, NotNow, Source, Unpublishable, read_envelope
+from server.pool.consented import Consented, NotNow, Source, Unpublishable, read_envelope, whole_day
 from server.pool.items import Released, open_item
 from server.pool.principal import Pool
+from server.pool.revoking import REVOKED, end_share
 from server.pool.storing import PoolStorer, Publication
 from server.ports import Clock, Float32Matrix, JsonObject, Provenance, RandomSource
 from server.reuse.fingerprint import identify
@@ -30,14 +32,13 @@ from server.reuse.quantise import quantise
 from server.reuse.receipt_making import MadeReceipt, Receiptable, ReceiptMaker
 from server.reuse.tenant_directory import TenantContext
 from server.store.database import Database
-from server.store.errors import Conflict, StoreError
+from server.store.errors import Conflict
 from server.store.pool import PoolRepository
 from server.store.pool_items import PoolItemRepository
 from server.store.pool_records import PoolAnswer, StoredItem
+from server.store.records import ModelRecord
 from server.store.shares import ShareRepository, find_of_item
-from server.upstream.errors import UpstreamError
 from server.upstream.runner_answers import RestatementAnswer
-from tenants.errors import TenantError
 from tenants.identifiers import EntryId
 
 log = structlog.get_logger()
@@ -47,6 +48,8 @@ KEPT_SALTS: Final = frozenset({"output", "output_tokens"})
 #: In place of what would tell one answer from another in a log of the tenant's.
 ANONYMOUS_ID: Final = "chatcmpl-pool"
 EXACT_KEY_BYTES: Final = 32
+#: Reasons that pass by themselves: two clocks apart, or on two sides of the moment at which pseudonyms change.
+OF_CLOCKS: Final = frozenset({"signer_expired", "tenant_mismatch"})
 
 
 @runtime_checkable
@@ -70,6 +73,7 @@ class RestaterParts:
     calendar: Calendar
     embed: Callable[[Sequence[str]], Float32Matrix]
     embedder: str
+    price: Callable[[ModelRecord, JsonObject], tuple[int, int, int]]
     clock: Clock
     random: RandomSource
 
@@ -79,30 +83,36 @@ class Restater:
 
     def __init__(self, parts: RestaterParts) -> None:
         self._parts = parts
+        self._after = -1
 
     async def store_published(self, limit: int) -> int:
-        """Store at most *limit* published items; return how many became entries. What cannot be stored now waits."""
+        """Look at *limit* published items at most; return how many became entries. What cannot be stored now waits.
+
+        It waits behind all others, so that nothing stands in the way of what can.
+        """
         items = await self._parts.database.read(
-            lambda c: PoolItemRepository(c).list_in("selected", mode="noised", limit=limit)
+            lambda c: PoolItemRepository(c).list_in("selected", mode="noised", after=self._after, limit=limit)
         )
         pool, stored = await self._parts.pool.context(), 0
         for item in items:
             try:
-                stored += await self._store(pool, item)
+                await self._store(pool, item)
+                stored += 1
             except Unpublishable as error:
-                await self._withdraw(item, str(error))
-            except (NotNow, StoreError, TenantError, UpstreamError) as error:
+                await self._end(item, str(error))
+            except (Error, OSError) as error:
                 log.warning("published_item_waits", item=item.id, error=type(error).__name__)
+        self._after = items[-1].id if len(items) == limit else -1
         return stored
 
-    async def _store(self, pool: TenantContext, item: StoredItem) -> bool:
+    async def _store(self, pool: TenantContext, item: StoredItem) -> None:
         waiting = await self._parts.database.read(lambda c: find_of_item(c, item.id))
         if waiting is None or waiting.share.state != "published":
-            raise Unpublishable("revoked")
+            raise Unpublishable(REVOKED)
         source = await self._parts.consented.load(waiting)
         released = open_item(pool, item)
         receipt = await self._restate(pool, item, source)
-        publication = self._publication(pool, item, source, released, receipt)
+        publication = await self._publication(pool, item, source, released, receipt)
 
         def also(connection: Connection, entry: EntryId) -> None:
             share = ShareRepository(connection, waiting.tenant_id).find(waiting.share.entry_id)
@@ -113,7 +123,6 @@ class Restater:
             items.set_state(item.id, "live", at_ms=self._parts.clock.now_ms())
 
         await self._parts.storer.store(pool, publication, also)
-        return True
 
     async def _restate(self, pool: TenantContext, item: StoredItem, source: Source) -> MadeReceipt:
         """Have the runner say its statement again, and believe it only when it says exactly what was asked."""
@@ -150,60 +159,73 @@ class Restater:
         try:
             made = parts.receipts.accept(pool, about, provenance, runner, evidence=evidence)
         except (VerificationError, EncodingError) as error:
-            raise Unpublishable(f"receipt_{getattr(error, 'reason', '') or 'not_statable'}") from None
+            reason = getattr(error, "reason", "") or "not_statable"
+            if reason in OF_CLOCKS:
+                raise NotNow("the runner's clock is not ours") from None
+            raise Unpublishable(f"receipt_{reason}") from None
         if made.statement.grade != "attested":
             raise Unpublishable("not_attested")
         kept = {kind: salt if kind in KEPT_SALTS else None for kind, salt in made.openings.items()}
         # An opening of the prompt would be a way to try questions; the entry must open its output alone.
         return replace(made, openings=kept)
 
-    def _publication(
+    async def _publication(
         self, pool: TenantContext, item: StoredItem, source: Source, released: Released, receipt: MadeReceipt
     ) -> Publication:
         parts, row = self._parts, source.row
-        aliases = tuple(
-            Alias.of(text, vector)
-            for text, vector in zip(released.texts, quantise(parts.embed(released.texts)), strict=True)
-        )
+        vectors = quantise(await asyncio.to_thread(parts.embed, released.texts))
         identity = identify(
             source.profile.request(row.model, released.texts[0]),
             model_version=row.model_version,
             embedder_digest=parts.embedder,
             lookup_key=pool.lookup_key,
         )
+        response = anonymous(source.payload.response)
+        prompt_tokens, output_tokens, cost_micro = parts.price(source.model.record, response)
         return Publication(
             mode="noised",
             # A key of chance: two entries with one alias stand side by side, and nobody's can take another's place.
             identity=replace(identity, exact_key=parts.random.token_bytes(EXACT_KEY_BYTES)),
             messages=list(source.profile.context),
             parameters=dict(source.profile.parameters),
-            response=anonymous(source.payload.response),
+            response=response,
             receipt=receipt,
             provenance=None,
-            aliases=aliases,
+            aliases=tuple(Alias.of(text, vector) for text, vector in zip(released.texts, vectors, strict=True)),
             vector=released.row,
             model=row.model,
             model_version=row.model_version,
-            reported="",
-            prompt_tokens=0,
-            output_tokens=row.output_tokens,
-            cost_micro=row.cost_micro,
+            reported=row.reported,
+            prompt_tokens=prompt_tokens,
+            output_tokens=output_tokens,
+            cost_micro=cost_micro,
             created_at_ms=parts.calendar.opens_at_ms(parts.calendar.epoch_of(parts.clock.now_ms())),
-            expires_at_ms=row.expires_at_ms,
+            expires_at_ms=whole_day(row.expires_at_ms),
         )
 
-    async def _withdraw(self, item: StoredItem, reason: str) -> None:
-        now_ms = self._parts.clock.now_ms()
-        await self._parts.database.write(
-            lambda c: PoolItemRepository(c).withdraw([item.id], reason=reason, at_ms=now_ms)
-        )
+    async def _end(self, item: StoredItem, reason: str) -> None:
+        """Withdraw what can never be stored, and end the label with it: it was paid for once and is not drawn again."""
+        await self._parts.database.write(lambda c: _end(c, item, reason, now_ms=self._parts.clock.now_ms()))
+
+
+def _end(connection: Connection, item: StoredItem, reason: str, *, now_ms: int) -> None:
+    waiting = find_of_item(connection, item.id)
+    if waiting is not None and waiting.share.state == "published":
+        end_share(connection, waiting.tenant_id, waiting.share, reason, now_ms=now_ms)
+    else:
+        PoolItemRepository(connection).withdraw([item.id], reason=reason, at_ms=now_ms)
 
 
 def anonymous(response: JsonObject) -> JsonObject:
-    """Return *response* without what tells whose it was: its id, its time, and how long the question was."""
+    """Return of *response* what may be everybody's: not its id, not its time, not how long the question was."""
     usage = response.get("usage")
-    made: JsonObject = {**response, "id": ANONYMOUS_ID, "created": 0}
-    if isinstance(usage, dict):
-        output_tokens = usage.get("completion_tokens", 0)
-        made["usage"] = {"prompt_tokens": 0, "completion_tokens": output_tokens, "total_tokens": output_tokens}
-    return made
+    output_tokens = usage.get("completion_tokens", 0) if isinstance(usage, dict) else 0
+    return {
+        "id": ANONYMOUS_ID,
+        "object": "chat.completion",
+        "created": 0,
+        "model": response.get("model"),
+        # As the runner signed them: fields that hold nothing are part of what the receipt says.
+        "choices": response["choices"],
+        "usage": {"prompt_tokens": 0, "completion_tokens": output_tokens, "total_tokens": output_tokens},
+    }

@@ -6,18 +6,24 @@ and what was published can be revoked.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 import orjson
 from sqlalchemy import Connection
 
+from server.identifiers import format_entry_id
 from server.ports import Clock, RandomSource
 from server.reuse.policy import ReusePolicy
 from server.reuse.request import ShareWish, Steering
+from server.reuse.sight import Asked
 from server.reuse.storing import WriteAlso
 from server.reuse.tenant_directory import TenantContext
 from server.store.database import Database
+from server.store.entries import EntryRepository
+from server.store.errors import Conflict, NotFound
+from server.store.maintenance import AuditEvent, append_audit
 from server.store.pool_records import Share
 from server.store.shares import ShareRepository
 from tenants.errors import UnsealError
@@ -29,17 +35,25 @@ SCHEMA_VERSION: Final = 1
 
 
 class ShareLabels:
-    """Labels entries of tenants that share as `noised`."""
+    """Labels entries of tenants that share as `noised`; *is_poolable* says whether a request could be published at all."""
 
-    def __init__(self, database: Database, clock: Clock, random: RandomSource) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, random: RandomSource, *, is_poolable: Callable[[Asked], bool]
+    ) -> None:
         self._database = database
         self._clock = clock
         self._random = random
+        self._is_poolable = is_poolable
 
-    def label_of(self, tenant: TenantContext, steering: Steering) -> WriteAlso | None:
-        """Return what labels an entry that is about to be stored for a request; None where it is not shared."""
+    def label_of(self, asked: Asked) -> WriteAlso | None:
+        """Return what labels an entry that is about to be stored for a request; None where it is not shared.
+
+        What a request asks for itself is always labelled, so that the label can say why it was refused; tags and policy
+        label what is poolable.
+        """
+        tenant, steering = asked.tenant, asked.request.steering
         wish = wish_of(tenant.policy, steering)
-        if wish is None:
+        if wish is None or (steering.share is None and not self._is_poolable(asked)):
             return None
         return lambda connection, entry: self._write(connection, tenant, entry, wish)
 
@@ -53,11 +67,39 @@ class ShareLabels:
     def _write(self, connection: Connection, tenant: TenantContext, entry: EntryId, wish: ShareWish) -> None:
         shares = ShareRepository(connection, tenant.id)
         found = shares.find(entry)
-        if found is not None and found.state != "refused":
-            return
-        sealed = seal_aliases(tenant, entry, wish.aliases, random=self._random) if wish.aliases else None
-        epsilon_milli = epsilon_of(tenant.policy, wish)
-        shares.put(Share(entry, "labelled", None, epsilon_milli, sealed, None, self._clock.now_ms()))
+        if found is None or found.state == "refused":
+            shares.put(_labelled(tenant, entry, wish, now_ms=self._clock.now_ms(), random=self._random))
+
+
+def label_entry(
+    connection: Connection,
+    tenant: TenantContext,
+    entry: EntryId,
+    wish: ShareWish,
+    *,
+    actor: str,
+    now_ms: int,
+    random: RandomSource,
+) -> Share:
+    """Label an entry by hand, in the place of a label that still waits, and note who did.
+
+    Raises `NotFound` for an entry that is not there, and `Conflict` for one that was published or revoked: an entry is
+    published once, and what was taken back stays so.
+    """
+    if EntryRepository(connection, tenant.id).get_summary(entry) is None:
+        raise NotFound("there is no such entry")
+    shares = ShareRepository(connection, tenant.id)
+    found = shares.find(entry)
+    if found is not None and found.state in ("published", "revoked"):
+        raise Conflict(f"this entry was {found.state} already, and an entry is published once")
+    share = _labelled(tenant, entry, wish, now_ms=now_ms, random=random)
+    if found is not None and found.state == "labelled":
+        # It has waited: only what it says is new.
+        share = replace(share, at_ms=found.at_ms)
+    event = AuditEvent(actor, tenant.id, "share.add", format_entry_id(entry), {"epsilon_milli": share.epsilon_milli})
+    append_audit(connection, event, at_ms=now_ms)
+    shares.put(share)
+    return share
 
 
 def wish_of(policy: ReusePolicy, steering: Steering) -> ShareWish | None:
@@ -68,6 +110,11 @@ def wish_of(policy: ReusePolicy, steering: Steering) -> ShareWish | None:
         return steering.share if steering.share.shares else None
     is_labelled = policy.share_by_default or not set(policy.share_tags).isdisjoint(steering.tags)
     return ShareWish(True) if is_labelled else None
+
+
+def _labelled(tenant: TenantContext, entry: EntryId, wish: ShareWish, *, now_ms: int, random: RandomSource) -> Share:
+    sealed = seal_aliases(tenant, entry, wish.aliases, random=random) if wish.aliases else None
+    return Share(entry, "labelled", None, epsilon_of(tenant.policy, wish), sealed, None, now_ms)
 
 
 def epsilon_of(policy: ReusePolicy, wish: ShareWish) -> int:

@@ -66,6 +66,7 @@ def _terms(rules: PoolRules) -> dict[str, Any]:
         "budget": asdict(rules.budget),
         "guarantee_of_unit": asdict(terms.unit_guarantee()),
         "guarantee_of_organisation": asdict(total_of(terms.period_cost(), gaussian_delta_atto)),
+        "guarantee_of_budget": asdict(total_of(rules.budget, rules.noised_delta_atto)),
     }
     return found
 
