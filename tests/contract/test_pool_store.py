@@ -26,7 +26,7 @@ from server.store.pool_records import (
 )
 from server.store.receipts import HitRepository
 from server.store.retention import ProofRetention
-from server.store.shares import ShareRepository, list_waiting
+from server.store.shares import ShareRepository, count_published, find_of_item, list_orphans, list_waiting
 from server.store.suppressions import SuppressionRepository
 from server.store.tenancy import DataKeyRepository
 from server.store.vote_keys import VOTES, VoteKeyRepository
@@ -366,11 +366,13 @@ def test_labelled_entries_wait_across_tenants_and_those_of_suspended_ones_do_not
     shares(store, lambda repository: repository.put(new_share(1)))
     shares(store, lambda repository: repository.put(new_share(3, state="published", item_id=11)))
     shares(store, lambda repository: repository.put(new_share(4)), B)
-    found = store.run(lambda c: list_waiting(c, limit=10))
+    found = store.run(lambda c: list_waiting(c, due_ms=NOW_MS + 1, limit=10))
     assert [(one.tenant_id, one.share.entry_id) for one in found] == [(A, 1), (B, 4), (A, 2)]
     assert {one.organisation_id for one in found} == {"org_1"}
     store.run(lambda c: PlatformRepository(c).set_tenant_status(B, "suspended"))
-    assert [one.share.entry_id for one in store.run(lambda c: list_waiting(c, limit=10))] == [1, 2]
+    assert [one.share.entry_id for one in store.run(lambda c: list_waiting(c, due_ms=NOW_MS + 1, limit=10))] == [1, 2]
+    assert [one.share.entry_id for one in store.run(lambda c: list_waiting(c, due_ms=NOW_MS, limit=10))] == [1]
+    assert [one.share.entry_id for one in store.run(lambda c: list_waiting(c, due_ms=NOW_MS, limit=10))] == [1]
     assert shares(store, lambda repository: repository.list_items()) == [11]
 
 
@@ -433,3 +435,19 @@ def test_a_receipt_of_the_pool_is_kept_as_long_as_anybodys_hit_on_it(store: Stor
     asked = ["rcp_pool", "rcp_own", "rcp_none"]
     assert store.run(lambda c: ProofRetention(c, B).list_hit_on(asked)) == set()
     assert store.run(lambda c: ProofRetention(c, B).list_hit_on_by_anybody(asked)) == {"rcp_pool"}
+
+
+def test_a_share_is_found_by_its_item_and_orphaned_with_its_entry(store: Store, world: LedgerWorld) -> None:
+    release = world.begin()
+    items(store, lambda repository: repository.add_many([new_item(11, release.number), new_item(12, release.number)]))
+    store.entries(lambda repository: repository.add(new_entry(1)))
+    shares(store, lambda repository: repository.put(new_share(1, state="published", item_id=11)))
+    shares(store, lambda repository: repository.put(new_share(2, state="published", item_id=12)), B)
+    found = store.run(lambda c: find_of_item(c, 11))
+    assert found is not None
+    assert (found.tenant_id, found.organisation_id, found.share.entry_id) == (A, "org_1", 1)
+    assert store.run(lambda c: find_of_item(c, 13)) is None
+    assert store.run(count_published) == {"org_1": 2}
+    assert [one.share.entry_id for one in store.run(lambda c: list_orphans(c, limit=9))] == [2]
+    store.entries(lambda repository: repository.delete_one(EntryId(1), at_ms=NOW_MS))
+    assert {one.share.entry_id for one in store.run(lambda c: list_orphans(c, limit=9))} == {1, 2}
