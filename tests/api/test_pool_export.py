@@ -11,6 +11,7 @@ import pytest
 
 from crypto.bundle import BundleParts, parse_bundle
 from crypto.ed25519 import SigningKey
+from crypto.reference.verify import verify as second_opinion
 from crypto.release import parse_release
 from crypto.trust import sign_trust
 from crypto.verify import AuditOptions, Verification, verify_bundle
@@ -62,13 +63,15 @@ async def export(house: PoolHouse, tenant: int | TenantId, request: ExportReques
 
 
 def audited(house: PoolHouse, data: bytes) -> tuple[Verification, BundleParts]:
-    """Hold a bundle to the verifier; return what it found, and the parts."""
+    """Hold a bundle to both verifiers; return what the first found, and the parts."""
     now_ms = house.gateway.clock.now_ms()
     terms = TrustTerms((ROOT.public_key,), 1, DAY_MS)
     draft = house.database.read_now(lambda c: draft_trust(c, terms, version=1, now_ms=now_ms))
     trust = sign_trust(draft.to_payload(), [ROOT]).encode()
     found = verify_bundle(data, trust, AuditOptions(now_ms=now_ms, max_age_ms=60_000))
     assert found.report.exit_code == 0, found.report
+    second = second_opinion(data, trust, now_ms=now_ms, max_age_ms=60_000)
+    assert second.exit_code == 0, second
     return found, parse_bundle(data).parts
 
 
