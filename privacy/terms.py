@@ -52,7 +52,7 @@ class UnitDefaults:
 
 
 DEFAULTS: Final[dict[Unit, UnitDefaults]] = {
-    "question": UnitDefaults(2_000_000, 10**10, 20, 30 * _DAY_S, 3, 2_000_000, 10**10),
+    "question": UnitDefaults(2_000_000, 10**10, 100, 30 * _DAY_S, 3, 2_000_000, 10**10),
     "organisation": UnitDefaults(8_000_000, 10**12, 5, 90 * _DAY_S, 4, 4_000_000, 10**12),
 }
 

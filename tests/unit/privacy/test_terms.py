@@ -12,13 +12,13 @@ from privacy.terms import DEFAULTS, Guarantee, pool_terms, total_of
 
 def test_the_defaults_are_those_of_the_page() -> None:
     question, organisation = pool_terms(unit="question"), pool_terms(unit="organisation")
-    assert question.charges() == (LaplaceSelection(2_000_000, 20, 11),)
+    assert question.charges() == (LaplaceSelection(2_000_000, 100, 11),)
     assert organisation.charges() == (GaussianSelection(5, 1_983_236, 19),)
     assert (question.period_epochs, organisation.period_epochs) == (3, 4)
     assert question.organisations_min == organisation.organisations_min == 50
     totals = [total_of(terms.period_cost(), 10**12) for terms in (question, organisation)]
-    assert [total.epsilon_micro for total in totals] == [120_000_000, 7_804_266]
-    assert totals[0].delta_atto == pytest.approx(1.09e11, rel=0.01)
+    assert [total.epsilon_micro for total in totals] == [600_000_000, 7_804_266]
+    assert totals[0].delta_atto == pytest.approx(5.45e11, rel=0.01)
     assert totals[1].delta_atto == pytest.approx(1.24e12, rel=0.01)
     days = [DEFAULTS[unit].epoch_s / 86_400 for unit in ("question", "organisation")]
     assert days == [30, 90]
@@ -43,8 +43,8 @@ def test_a_question_is_promised_the_same_however_many_places_there_are() -> None
 def test_noised_means_are_charged_beside_the_selection() -> None:
     terms = pool_terms(unit="question", vector_source="dp_mean")
     selection, vectors = terms.charges()
-    assert selection == LaplaceSelection(2_000_000, 20, 11)
-    assert vectors == GaussianSum(20, 7_819_777)
+    assert selection == LaplaceSelection(2_000_000, 100, 11)
+    assert vectors == GaussianSum(100, 7_819_777)
 
 
 def test_the_vectors_of_a_whole_period_keep_the_promise_to_an_organisation() -> None:

@@ -42,7 +42,7 @@ def test_everything_is_one_labelled_json_object(capsys: pytest.CaptureFixture[st
 def test_the_organisations_total_stands_beside_what_holds_for_a_question(capsys: pytest.CaptureFixture[str]) -> None:
     found = simulated(capsys)["privacy"]
     assert found["unit_in_a_period"]["epsilon_micro"] == 2_000_000  # type: ignore[index]
-    assert found["organisation_in_a_period"]["epsilon_micro"] == 120_000_000  # type: ignore[index]
+    assert found["organisation_in_a_period"]["epsilon_micro"] == 600_000_000  # type: ignore[index]
 
 
 def test_the_accountants_report_gaussian_terms(capsys: pytest.CaptureFixture[str]) -> None:
