@@ -7,6 +7,7 @@ mechanisms are and why they cost this: docs/formats.md, "Spending v1", and docs/
 from __future__ import annotations
 
 import functools
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -55,7 +56,7 @@ class Cost:
 Budget: TypeAlias = Cost
 
 
-class _Charge:
+class _Charge(ABC):
     """What all charges share: the mechanism's name, how they are written, and a cost that is worked out once."""
 
     __slots__ = ()
@@ -72,9 +73,9 @@ class _Charge:
         """Return what it spends; the same charge is computed once."""
         return _cost(self)
 
+    @abstractmethod
     def compute_cost(self) -> Cost:
         """Work out what it spends."""
-        raise NotImplementedError
 
 
 _EPSILON: Final = partial(read_integer, least=1, most=EPSILON_MICRO_MAX)
