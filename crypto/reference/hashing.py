@@ -113,3 +113,19 @@ def consistency_roots(old_size: int, size: int, old_root: bytes, hashes: Sequenc
     if place != len(given):
         raise NotInForm("the consistency proof is too long")
     return roots
+
+
+def inclusion_root(position: int, size: int, leaf: bytes, path: Sequence[bytes]) -> bytes:
+    """The root that PATH of RFC 6962 leads to from a leaf's hash; raises NotInForm if the path does not fit."""
+    if not 0 <= position < size <= SIZE_MAX:
+        raise NotInForm("no such leaf in a tree of this size")
+    if size == 1:
+        if path:
+            raise NotInForm("the path is too long")
+        return leaf
+    if not path:
+        raise NotInForm("the path is too short")
+    middle = split(size)
+    if position < middle:
+        return node_hash(inclusion_root(position, middle, leaf, path[:-1]), path[-1])
+    return node_hash(path[-1], inclusion_root(position - middle, size - middle, leaf, path[:-1]))

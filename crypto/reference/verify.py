@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ParamSpec
 
-from . import archive, contents, hits, json_text, leaves, notes, receipts, shape, signed_manifest
+from . import archive, contents, hits, json_text, leaves, ledger, notes, receipts, shape, signed_manifest
 from .audit import Audit
 from .contents import Contents
 from .envelope import IN_TOTO
@@ -130,6 +130,7 @@ def _check_all(audit: Audit, findings: _Findings, seen: LastSeen | None, now_ms:
     for body in held.bodies.values():
         if body.kind == 7:
             findings.collect(receipts.check_evidence_body, audit, body)
+    findings.reasons += [refused.reason for refused in ledger.check_ledger(audit)]
 
 
 def _check_receipts_and_hits(audit: Audit, findings: _Findings) -> None:
