@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     index_bytes_max: int = Field(2 << 30, ge=1 << 20, description="resident vectors over all partitions")
     index_load_timeout_s: float = Field(0.5, gt=0, le=60, description="longest wait for a partition before a miss")
     index_threads: int = Field(2, ge=1, le=64, description="threads for searches and loads")
+    index_device: Literal["cpu", "auto", "faiss", "torch"] = Field(
+        "cpu", description="where partitions above 20,000 rows are scanned: here, or on a GPU through faiss or torch"
+    )
 
     # Requests.
     body_bytes_max: int = Field(1 << 20, ge=1024, le=1 << 26, description="largest request body")

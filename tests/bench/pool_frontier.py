@@ -123,19 +123,20 @@ def measure_means(corpus: Corpus, dictionary: np.ndarray, seed: int) -> list[dic
     candidates = np.concatenate((victims, np.setdiff1d(dictionary, np.concatenate((texts, victims)))))[
         : len(dictionary)
     ]
+    publics, others = unit[texts], unit[candidates]
+    shared = publics @ others.T
+    # What is left of a candidate without the public text's direction; that of the remainder is 0 already.
+    lengths = np.sqrt(np.maximum(1.0 - shared * shared, 1e-12))
     found = []
     for voters in VOTERS:
         sums = (voters - 1) * corpus.vectors[texts].astype(np.int64) + corpus.vectors[victims].astype(np.int64)
         for epsilon in (*MEAN_EPSILONS_MILLI, 0):
             multiplier = multiplier_squared_micro_for(epsilon * 1000, MEAN_DELTA_ATTO) if epsilon else 0
-            means = noised(sums, SUM_SENSITIVITY_SQUARED, multiplier, random) if epsilon else sums.astype(float)
-            right = 0
-            for at in range(len(texts)):
-                public = unit[texts[at]]
-                rest = means[at] - (means[at] @ public) * public
-                others = unit[candidates] - np.outer(unit[candidates] @ public, public)
-                others /= np.maximum(np.linalg.norm(others, axis=1, keepdims=True), 1e-9)
-                right += int((others @ rest).argmax()) == at
+            means = noised(sums, SUM_SENSITIVITY_SQUARED, multiplier, random) if epsilon else sums
+            wide = means.astype(np.float64)
+            rest = wide - (wide * publics).sum(1, keepdims=True) * publics
+            guesses = ((rest @ others.T) / lengths).argmax(1)
+            right = int((guesses == np.arange(len(texts))).sum())
             row = {"epsilon_milli": epsilon, "voters": voters, "dictionary": len(candidates), "victims": len(texts)}
             found.append({**row, "reidentified": right / len(texts)})
     return found
