@@ -143,12 +143,13 @@ async def pool_house(
     folder: Path,
     *,
     tenants: int = 12,
+    now_ms: int = START_MS,
     noise: KnownNoise | None = None,
     policy: dict[str, Any] | None = None,
     **settings: Any,
 ) -> AsyncIterator[PoolHouse]:
     """Run a gateway on *folder* where every tenant shares and reads, and 3 organisations are enough for a release."""
-    clock, noise = FakeClock(START_MS), noise or KnownNoise()
+    clock, noise = FakeClock(now_ms), noise or KnownNoise()
     runner = SigningRunner(clock)
     chosen: dict[str, Any] = {
         "pool_models": ("fake-model",), "pool_organisations_min": 3, "pool_epoch_s": EPOCH_S, "pool_interval_s": 86_400,
