@@ -15,34 +15,30 @@ from server.api.authentication import Authenticator
 from server.api.limits import RequestLimits
 from server.api.state import AppState
 from server.embedding.async_embedder import AsyncEmbedder
+from server.index.device import device_index
+from server.index.growing import Growth
 from server.index.partitions import PartitionLimits, Partitions
 from server.outside import Outside
-from server.pool.sharing import ShareLabels
 from server.pooling import Pooling
 from server.proving import Proving
 from server.reuse.accounting import Accounting
-from server.reuse.budget import TokenBudget
-from server.reuse.computing import Computer, ComputerParts
 from server.reuse.embedding_statements import EmbeddingStatements
 from server.reuse.engine import ReuseEngine
 from server.reuse.eviction import Totals
-from server.reuse.exact import ExactTier
 from server.reuse.flights import Flights
 from server.reuse.follower import Follower
 from server.reuse.labelling import Labeller
 from server.reuse.labels import EmbeddingJudge
 from server.reuse.models import ModelRegistry
-from server.reuse.near import NearTier
 from server.reuse.opening import EntryOpener
 from server.reuse.quarantine import Quarantine
 from server.reuse.recorder import Recorder
-from server.reuse.release_clock import ReleaseClock
-from server.reuse.reporting import Reporter
 from server.reuse.retention import Retention
 from server.reuse.storing import Storer
 from server.reuse.sweeper import Sweeper
 from server.reuse.tenant_directory import TenantDirectory
 from server.reuse.vectors import VectorReader
+from server.reusing import build_engine
 from server.settings import Settings
 from server.store.database import Database
 from server.store.platform import PlatformRepository
@@ -111,7 +107,6 @@ class Gateway:
             queue_max=settings.label_queue_max,
         )
         self.embedding_statements = self._embedding_statements()
-        self.share_labels = ShareLabels(self.database, clock, outside.random)
         self.accounting = Accounting(self.recorder, telemetry, clock, outside.random)
         self.pooling = Pooling(
             settings,
@@ -128,70 +123,25 @@ class Gateway:
             judge=judge,
             price=self.accounting.price,
         )
-        self.state = self._state(self._engine())
-
-    def _engine(self) -> ReuseEngine:
-        """Wire the lookup flow: the tiers, the computer behind them, and what reports on it."""
-        outside, telemetry, clock = self._outside, self._telemetry, self._outside.clock
-        digest = outside.embedder.digest
-        quarantine = self.quarantine
-        proving = self.proving
-        near = NearTier(
-            self.database,
-            self.partitions,
-            self.embedder,
-            telemetry,
-            clock,
-            covers=outside.embedder.covers,
-            opener=self.opener,
-            receipts=proving.checker,
-            quarantine=quarantine,
-        )
-        accounting = self.accounting
-        reporter = Reporter(accounting, proving.journal, proving.high_water.state_of, clock, outside.random)
-        exact = ExactTier(self.database, self.opener, proving.checker, quarantine, telemetry, clock)
-        release_clock = ReleaseClock(
-            clock,
-            outside.random,
-            step_ms=self._settings.pool_clock_step_ms,
-            floor_ms=self._settings.pool_clock_floor_ms,
-            tenants_max=self._settings.tenant_cache_max,
-        )
-        computer = Computer(
-            ComputerParts(
-                exact=exact,
+        self.state = self._state(
+            build_engine(
+                settings,
+                outside,
+                telemetry,
+                database=self.database,
+                tenants=self.tenants,
+                partitions=self.partitions,
                 models=self.models,
+                embedder=self.embedder,
+                proving=self.proving,
+                pooling=self.pooling,
+                opener=self.opener,
+                quarantine=self.quarantine,
                 storer=self.storer,
-                receipts=proving.maker,
-                labels=self.share_labels,
                 flights=self.flights,
                 labeller=self.labeller,
-                accounting=accounting,
-                reporter=reporter,
-                budget=TokenBudget(),
-                release_clock=release_clock,
-                telemetry=telemetry,
-                clock=clock,
-                embedder_digest=digest,
+                accounting=self.accounting,
             )
-        )
-        return ReuseEngine(
-            tenants=self.tenants,
-            models=self.models,
-            exact=exact,
-            near=near,
-            pool=self.pooling.tier,
-            votes=None if self.pooling.parts is None else self.pooling.parts.votes,
-            labels=self.share_labels,
-            release_clock=release_clock,
-            computer=computer,
-            storer=self.storer,
-            receipts=proving.maker,
-            quarantine=quarantine,
-            reporter=reporter,
-            accounting=accounting,
-            clock=clock,
-            embedder_digest=digest,
         )
 
     def _embedding_statements(self) -> EmbeddingStatements:
@@ -341,6 +291,7 @@ def _partitions(settings: Settings, outside: Outside, database: Database, tenant
             bytes_max=settings.index_bytes_max,
             load_wait_s=settings.index_load_timeout_s,
             threads=settings.index_threads,
+            growth=Growth(device=device_index(settings.index_device, outside.embedder.dimension)),
         ),
         row_loader=vectors.load_rows,
     )

@@ -20,8 +20,9 @@ from crypto.embedding_statement import EmbeddingStatement, sign_embedding
 from crypto.manifest import model_version
 from crypto.statement import EvidenceReference, ReceiptStatement, runtime_digest, sign_receipt
 from server.ports import Chunk, Completion, JsonObject, Provenance, UpstreamModel
+from server.runner.restatements import RestatementMaker
 from server.upstream.errors import UpstreamUnavailable
-from server.upstream.runner_answers import EmbeddingStatementAnswer
+from server.upstream.runner_answers import EmbeddingStatementAnswer, RestatementAnswer, read_restatement
 from tests.fakes import FakeClock, FakeUpstream
 
 RUNNER_KEY = SigningKey(bytes(range(2, 34)))
@@ -58,6 +59,9 @@ class SigningRunner(FakeUpstream):
         self.embedding_fault: Exception | None = None
         self.embeddings: list[str] = []
         self.asked: list[JsonObject] = []
+        self.restated: list[JsonObject] = []
+        self.restating_fault: Exception | None = None
+        self.change_restated: Callable[[JsonObject], JsonObject] = lambda answer: answer
         self.version = model_version(MANIFEST)
         self._drawn = 0
 
@@ -100,6 +104,18 @@ class SigningRunner(FakeUpstream):
         )
         envelope = sign_embedding(made, self.key).to_json()
         return EmbeddingStatementAnswer(dict(envelope), salts["text"], salts["vector"])
+
+    async def restate(self, asked: JsonObject) -> RestatementAnswer:
+        """Say a statement again as a real runner does, or fail, or change what was said."""
+        if self.restating_fault is not None:
+            raise self.restating_fault
+        self.restated.append(asked)
+        maker = RestatementMaker(self.key, clock=self.clock, random_source=self)
+        return read_restatement(self.change_restated(maker.restate(asked)), self.name)
+
+    def token_bytes(self, count: int) -> bytes:
+        """Be the chance of what is said again: it repeats from run to run, and never within one."""
+        return self._draw()[:count]
 
     def _provenance(self, request: JsonObject, response: JsonObject) -> Provenance:
         parameters = {"temperature": "0", "seed": 0}

@@ -27,7 +27,7 @@ from server.reuse.receipt_making import MadeReceipt, Receiptable, ReceiptMaker
 from server.reuse.release_clock import ReleaseClock
 from server.reuse.replay import replay_chunks
 from server.reuse.reporting import Reporter
-from server.reuse.request import ShareWish, Steering
+from server.reuse.request import ShareWish
 from server.reuse.sight import Asked, Sight
 from server.reuse.storing import Fresh, Stored, Storer, WriteAlso
 from server.reuse.tenant_directory import TenantContext
@@ -42,7 +42,7 @@ log = structlog.get_logger()
 class Labels(Protocol):
     """Labels entries whose tenants publish them by consent."""
 
-    def label_of(self, tenant: TenantContext, steering: Steering) -> WriteAlso | None:
+    def label_of(self, asked: Asked) -> WriteAlso | None:
         """Return what labels the entry that is about to be stored for a request; None where it is not shared."""
         ...
 
@@ -81,7 +81,8 @@ class Computer:
         """Have the answer computed, alone or together with whoever asks the same right now."""
         await self._parts.budget.check(asked.tenant.id, asked.tenant.quota)
         steering = asked.request.steering
-        shared = not steering.no_cache and not steering.no_store and steering.max_age_s != 0
+        # Who says something of sharing asks alone: nobody's answer may be labelled by another's word, or against one's own.
+        shared = not steering.no_cache and not steering.no_store and steering.max_age_s != 0 and steering.share is None
         key = sight.identity.exact_key if sight is not None and shared else None
 
         async def fly(flight: Flight) -> Landed:
@@ -188,7 +189,7 @@ class Computer:
             cost_micro=cost_micro,
             ttl_s=min(steering.ttl_s or policy.ttl_s, policy.ttl_s_max),
             tags=steering.tags,
-            also=None if policy.sharing != "noised" else self._parts.labels.label_of(asked.tenant, steering),
+            also=None if policy.sharing != "noised" else self._parts.labels.label_of(asked),
         )
         try:
             return await self._parts.storer.store(asked.tenant, fresh)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, func, select
 from server.store.errors import NotFound
 from server.store.pool_records import Share, ShareState, WaitingShare
 from server.store.scoped import TenantRepository, scoped_delete, scoped_insert, scoped_select, scoped_update
-from server.store.tables import entries, shares, tenants
+from server.store.tables import entries, model_versions, shares, tenants
 from tenants.identifiers import EntryId, OrganisationId, TenantId
 
 PAGE_MAX: Final = 10_000
@@ -18,12 +18,16 @@ _FIELDS: Final = tuple(Share.__dataclass_fields__)
 _COLUMNS: Final = tuple(shares.c[name] for name in _FIELDS)
 _SHARE: Final = scoped_select(shares, *_COLUMNS)
 _OF_ENTRY: Final = shares.c.entry_id == bindparam("of_entry")
+_TURN: Final = func.row_number().over(
+    partition_by=tenants.c.organisation_id, order_by=(shares.c.at_ms, tenants.c.id, shares.c.entry_id)
+)
 _WAITING: Final = (
     select(tenants.c.id, tenants.c.organisation_id, *_COLUMNS)
     .join_from(shares, tenants, tenants.c.id == shares.c.tenant_id)
-    .where(shares.c.state == "labelled", tenants.c.status == "active")
-    .order_by(tenants.c.organisation_id, shares.c.at_ms, shares.c.entry_id)
+    .where(shares.c.state == "labelled", tenants.c.status == "active", shares.c.at_ms <= bindparam("due_ms"))
+    .order_by(_TURN, shares.c.at_ms, tenants.c.id, shares.c.entry_id)
 )
+_ENDED: Final = ("superseded", "revoked")
 
 
 class ShareRepository(TenantRepository):
@@ -72,27 +76,41 @@ class ShareRepository(TenantRepository):
         return int(self._run(scoped_delete(shares)).rowcount)
 
 
-def list_waiting(connection: Connection, *, limit: int) -> list[WaitingShare]:
-    """Return labelled entries of all active tenants, organisation by organisation, longest waiting first."""
-    rows = connection.execute(_WAITING.limit(min(limit, PAGE_MAX)))
+def list_waiting(connection: Connection, *, due_ms: int, limit: int) -> list[WaitingShare]:
+    """Return entries of active tenants that were labelled by *due_ms*: of every organisation in turn the longest waiting.
+
+    So whoever labels much keeps nobody else waiting.
+    """
+    rows = connection.execute(_WAITING.limit(min(limit, PAGE_MAX)), {"due_ms": due_ms})
     return [WaitingShare(TenantId(row[0]), OrganisationId(row[1]), _share(row[2:])) for row in rows]
 
 
 def find_of_item(connection: Connection, item: int) -> WaitingShare | None:
-    """Return the share that became an item of the pool; None where it is gone, or its tenant is."""
+    """Return the share that became an item of the pool; None where it is gone."""
     statement = (
         select(tenants.c.id, tenants.c.organisation_id, *_COLUMNS)
         .join_from(shares, tenants, tenants.c.id == shares.c.tenant_id)
-        .where(shares.c.item_id == item, tenants.c.status == "active")
+        .where(shares.c.item_id == item)
     )
     row = connection.execute(statement).first()
     return None if row is None else WaitingShare(TenantId(row[0]), OrganisationId(row[1]), _share(row[2:]))
 
 
 def list_orphans(connection: Connection, *, limit: int) -> list[WaitingShare]:
-    """Return published shares whose entries are gone, or out of service: what they became must leave the pool."""
+    """Return published shares whose entries are gone, out of service, or of a model version that ended.
+
+    What they became must leave the pool.
+    """
+    has_ended = select(model_versions.c.status).where(
+        model_versions.c.model_version == entries.c.model_version,
+        model_versions.c.reported == entries.c.reported,
+        model_versions.c.status.in_(_ENDED),
+    )
     is_there = select(entries.c.id).where(
-        entries.c.id == shares.c.entry_id, entries.c.tenant_id == shares.c.tenant_id, entries.c.state == "live"
+        entries.c.id == shares.c.entry_id,
+        entries.c.tenant_id == shares.c.tenant_id,
+        entries.c.state == "live",
+        ~has_ended.exists(),
     )
     statement = (
         select(tenants.c.id, tenants.c.organisation_id, *_COLUMNS)
