@@ -67,7 +67,7 @@ def test_a_budget_runs_out_and_publishing_stops_while_reading_goes_on(tmp_path: 
         assert (await ledger(house, 0)).json()["spendings"] == found["spendings"] == 2
         assert (await house.gateway.ask(QUESTION, tenant=11))["hitproof"]["tier"] == "pool"
 
-    run(tmp_path, scenario, pool_period_epochs=30, pool_budget_epsilon_micro=2 * 20 * 2_000_000)
+    run(tmp_path, scenario, pool_keys_max=20, pool_period_epochs=30, pool_budget_epsilon_micro=2 * 20 * 2_000_000)
 
 
 def test_an_admin_sees_its_own_organisation_and_the_platform_names_one(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_accountants_report_from_the_command_line_and_say_what_they_are(tmp_path
         # 20 places at ε = 2: Laplace noise alone, so all three say the sum.
         assert (reported["rdp"], reported["prv"], reported["exact"]) == (40.0, 40.0, 40.0)
 
-    run(tmp_path, scenario)
+    run(tmp_path, scenario, pool_keys_max=20)
 
 
 def test_a_budget_of_its_own_counts_from_a_later_period_and_is_in_the_audit_log(tmp_path: Path) -> None:
