@@ -6,7 +6,8 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, literal_column, select
 
-from server.store.tables import entries
+from server.store.pool_items import POOL_TENANT_META
+from server.store.tables import entries, meta
 from tenants.identifiers import EntryId, TenantId
 
 #: The words of the partial index `ix_entries_without_statement`, which is used where they stand in a query.
@@ -19,6 +20,8 @@ _NEXT: Final = (
         entries.c.source == literal_column("'runner'"),
         entries.c.state == literal_column("'live'"),
         entries.c.id > bindparam("after"),
+        # What the pool's entries are found by is public, and may be noised: nobody needs it stated.
+        entries.c.tenant_id.not_in(select(meta.c.value).where(meta.c.name == POOL_TENANT_META)),
     )
     .order_by(entries.c.id)
     .limit(bindparam("at_most"))

@@ -14,6 +14,7 @@ import pytest
 from crypto.release import parse_release
 from crypto.spending import parse_spending
 from server.pool.errors import EpochOpen, ReleaseRunning
+from server.pool.status import pool_status
 from server.store.ledger import LedgerRepository
 from server.store.platform import PlatformRepository
 from server.store.pool_items import PoolItemRepository
@@ -252,7 +253,7 @@ def test_a_budget_that_is_spent_ends_publishing_and_not_reading(tmp_path: Path) 
         assert (await house.gateway.ask(QUESTION, tenant=11))["hitproof"]["tier"] == "pool"
 
     one_release = 2_000_000 * 20
-    run(tmp_path, scenario, pool_budget_epsilon_micro=one_release)
+    run(tmp_path, scenario, pool_keys_max=20, pool_budget_epsilon_micro=one_release)
 
 
 def test_votes_and_their_key_are_gone_once_the_epoch_is_released(tmp_path: Path) -> None:
@@ -416,6 +417,18 @@ def test_the_oldest_entries_go_where_the_pool_is_full(tmp_path: Path) -> None:
     run(tmp_path, scenario, pool_entries_max=1)
 
 
+def test_nobody_is_asked_to_state_what_an_entry_of_the_pool_is_found_by(tmp_path: Path) -> None:
+    async def scenario(house: PoolHouse) -> None:
+        await house.ask(QUESTION, ALL[:11])
+        await house.release_last()
+        await house.until_live()
+        assert items_in(house) == {"live": 1}
+        await house.gateway.gateway.embedding_statements.step()
+        assert len(house.runner.embeddings) == 11  # the tenants' own entries
+
+    run(tmp_path, scenario, embedding_statement_batch_max=100)
+
+
 def test_votes_that_find_the_queue_full_are_dropped_counted_and_cost_no_answer(tmp_path: Path) -> None:
     async def scenario(house: PoolHouse) -> None:
         await house.stop_taking_votes()
@@ -464,3 +477,42 @@ def spendings(house: PoolHouse) -> list[str]:
         return [row.document for one in organisations for row in ledger.list_spendings(one.id)]
 
     return house.database.read_now(load)
+
+
+def test_the_status_says_in_words_why_the_pool_is_empty(tmp_path: Path) -> None:
+    async def scenario(house: PoolHouse) -> None:
+        assert "no epoch has ended yet" in why(house)
+        await house.release_last()
+        assert "nothing was asked by enough organisations" in why(house)
+        await house.ask(QUESTION, ALL[:11])
+        await house.release_last()
+        assert "has not been answered yet" in why(house)
+        await house.parts.service.work()
+        assert "answers are in quarantine" in why(house)
+        house.gateway.clock.advance(EPOCH_S // 4)
+        await house.parts.service.work()
+        status = status_of(house)
+        assert (status["is_empty"], status["why"], status["entries"]) == (False, None, {"fake-model": 1})
+        assert status["items"]["pooled"] == {"live": 1}
+        assert status["organisations"] == {"sharing": 12, "needed": 3, "exhausted": 0}
+        assert "votes" not in json.dumps(status)
+
+    run(tmp_path, scenario)
+
+
+def test_the_status_says_how_many_organisations_are_missing(tmp_path: Path) -> None:
+    async def scenario(house: PoolHouse) -> None:
+        assert "12 organisations share and 13 are needed" in why(house)
+
+    run(tmp_path, scenario, pool_organisations_min=13)
+
+
+def status_of(house: PoolHouse) -> dict[str, Any]:
+    now_ms = house.gateway.clock.now_ms()
+    return house.database.read_now(lambda connection: pool_status(connection, house.parts.rules, now_ms=now_ms))
+
+
+def why(house: PoolHouse) -> str:
+    found = status_of(house)
+    assert found["is_empty"]
+    return str(found["why"])
