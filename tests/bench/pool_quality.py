@@ -4,7 +4,8 @@
 
 Half of a set's topics choose the threshold: the lowest at which at least 99 % of hits are right, at ε = 2, with released
 texts. All that is reported comes from the other half, in worlds of its own. A hit is counted only where an organisation's
-own earlier questions of the same topic would not have answered. Unit `question`, δ = 10^-8, C = 20, three epochs.
+own earlier questions of the same topic would not have answered. Terms are the defaults of
+unit `question` but for ε; three epochs.
 """
 
 from __future__ import annotations
