@@ -32,9 +32,7 @@ from tests.bench.pool_worlds import TOP, Corpus, load_corpus
 #: Where precision among hard negatives is looked at, without noise.
 THRESHOLDS = (9_400, 9_500, 9_600, 9_700, 9_800, 9_900)
 EPSILONS_MILLI = (1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000, 512_000)
-MEAN_  #: Where precision among hard negatives is looked at, without noise.
-THRESHOLDS = (9_400, 9_500, 9_600, 9_700, 9_800, 9_900)
-EPSILONS_MILLI = (1_000, 2_000, 4_000, 8_000)
+MEAN_EPSILONS_MILLI = (1_000, 2_000, 4_000, 8_000)
 NOISED_DELTA_ATTO = 10**12
 MEAN_DELTA_ATTO = 10**10
 VOTERS = (20, 50)
