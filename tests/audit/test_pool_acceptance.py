@@ -104,7 +104,7 @@ def test_publishing_stopped_when_the_budget_was_used_up_and_reading_went_on(
     ledger = hitproof(folder, "privacy", "ledger", "--organisation", simulation["organisations"][5]["name"])
     (organisation,) = ledger["organisations"]
     (period,) = organisation["periods"]
-    assert period["exhausted"] is True
+    assert period["is_exhausted"] is True
     assert period["spent"]["epsilon_micro"] == period["budget"]["epsilon_micro"]
     assert [spending["number"] for spending in period["spendings"]] == [1, 2]
 
@@ -116,7 +116,6 @@ def test_the_bundle_verifies_with_its_ledger_under_both_implementations(
     assert code == 0, report
     checks = {check["check"]: check["status"] for check in report["checks"]}
     assert checks["ledger"] == "passed" and checks["receipts"] == "passed" and checks["hits"] == "passed"
-    assert (report["counts"]["spendings"], report["counts"]["releases"]) == (2, 3)
 
 
 @pytest.mark.parametrize("member", ["spendings", "releases"])

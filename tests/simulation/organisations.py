@@ -38,8 +38,9 @@ ALIASES: Final = ("What time do you close in Larkfell?", "At what hour does Lark
 ASKED_OF_LABELLED: Final = "What time do you close in Larkfell?"
 
 POLICY: Final = ReusePolicy(threshold_ten_thousandths=THRESHOLD, sharing="pooled", pool_read=True, pool_clock="fast")
+#: What is published lives no longer than its source, so the source is to live on when the simulation is served.
 CONSENTING: Final = ReusePolicy(
-    threshold_ten_thousandths=THRESHOLD, sharing="noised", pool_read=True, pool_clock="fast"
+    threshold_ten_thousandths=THRESHOLD, sharing="noised", pool_read=True, pool_clock="fast", ttl_s=300 * 86_400
 )
 
 
