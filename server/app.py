@@ -20,6 +20,7 @@ from server.api import (
     log,
     openai,
     receipts,
+    sharing,
     unseal,
 )
 from server.api.contract import set_contract
@@ -40,6 +41,8 @@ ROUTERS = (
     admin_access.router,
     admin_standing.router,
     admin_ledger.router,
+    sharing.router,
+    sharing.admin_router,
     unseal.router,
     log.router,
     health.router,

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from server.api import admin_answer_schemas as admin
-from server.api import admin_schemas, answer_schemas, ledger_schemas, schemas, unseal
+from server.api import admin_schemas, answer_schemas, ledger_schemas, schemas, sharing_schemas, unseal
 from tenants.scopes import Scope
 
 REF: Final = "#/components/schemas/{model}"
@@ -65,6 +65,10 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ("GET", "/v1/cache/entries"): _tenant(Scope.CACHE_READ, answer_schemas.EntryPage, 404),
     ("GET", "/v1/cache/entries/{entry_id}"): _tenant(Scope.CACHE_READ, answer_schemas.Entry, 404),
     ("DELETE", "/v1/cache/entries/{entry_id}"): _tenant(Scope.CACHE_ADMIN, answer_schemas.DeletedEntry, 404),
+    ("POST", "/v1/cache/entries/{entry_id}/share"): _tenant(Scope.CACHE_ADMIN, sharing_schemas.CacheShare, 404, 409),
+    ("GET", "/v1/cache/entries/{entry_id}/share"): _tenant(Scope.CACHE_READ, sharing_schemas.CacheShare, 404),
+    ("DELETE", "/v1/cache/entries/{entry_id}/share"): _tenant(Scope.CACHE_ADMIN, sharing_schemas.CacheShare, 404),
+    ("GET", "/v1/cache/shares"): _tenant(Scope.CACHE_READ, sharing_schemas.SharePage, 404),
     ("POST", "/v1/cache/invalidate"): _tenant(Scope.CACHE_ADMIN, answer_schemas.Invalidation, 404),
     ("GET", "/v1/cache/stats"): _tenant(Scope.USAGE, answer_schemas.Stats),
     ("POST", "/v1/cache/feedback"): _tenant(Scope.INFER, answer_schemas.Feedback, 404),
@@ -99,6 +103,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ("GET", "/admin/v1/upstreams"): _platform(admin.UpstreamPage),
     ("PUT", "/admin/v1/upstreams/{name}"): _platform(admin.Upstream),
     ("GET", "/admin/v1/audit-log"): _either(admin.AuditPage),
+    ("GET", "/admin/v1/sharing"): _either(sharing_schemas.Sharing, 404),
     ("GET", "/admin/v1/ledger"): _either(ledger_schemas.Ledger, 404),
     ("POST", "/admin/v1/unseal"): _platform(admin.Unsealing, 409),
     ("GET", "/log/checkpoint"): Operation((), None, (404, 503), file="text/plain"),
@@ -112,6 +117,7 @@ BODIES: Final[tuple[type[BaseModel], ...]] = (
     schemas.ChatBody,
     schemas.EmbeddingsBody,
     schemas.PutEntryBody,
+    sharing_schemas.ShareBody,
     schemas.InvalidateBody,
     schemas.FeedbackBody,
     schemas.AuditExportBody,
@@ -153,6 +159,7 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
     "ChatBody": {**_CONVERSATION, "hitproof": {"tags": ["birds"], "ttl": 86_400}},
     "EmbeddingsBody": {"input": ["Where do penguins winter?"], "model": "any"},
     "PutEntryBody": {**_CONVERSATION, "answer": "On the sea ice.", "tags": ["birds"]},
+    "ShareBody": {"aliases": ["Where do penguins winter?"], "epsilon": "4"},
     "InvalidateBody": {"tag": "birds", "dry_run": True},
     "FeedbackBody": {"hit": "hit_aaaaaaaaaaaaaaaaaaaaaaaaaa", "verdict": "good"},
     "AuditExportBody": {"since_ms": 1_790_000_000_000, "open": ["prompt", "output"]},

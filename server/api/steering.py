@@ -37,22 +37,22 @@ def read_steering(cache_control: list[str], options: CacheOptions | None) -> Ste
     )
 
 
-def read_share_wish(share: bool | ShareOptions | None) -> ShareWish | None:
-    """Return what a request says of sharing; None where it says nothing."""
+def read_share_wish(share: bool | ShareOptions | None, *, field: str = "hitproof.share.epsilon") -> ShareWish | None:
+    """Return what a request says of sharing; None where it says nothing. *field* is what an error names."""
     if share is None or isinstance(share, bool):
         return None if share is None else ShareWish(share)
     epsilon_milli = None if share.epsilon is None else int(Decimal(share.epsilon) * 1000)
     if epsilon_milli == 0:
-        raise RequestError("an epsilon of 0 shares nothing; ask for share: false", param="hitproof.share.epsilon")
+        raise RequestError("an epsilon of 0 shares nothing; ask for share: false", param=field)
     return ShareWish(True, tuple(dict.fromkeys(share.aliases)), epsilon_milli)
 
 
-def refuse_wish(wish: ShareWish | None, policy: ReusePolicy) -> None:
-    """Raise `RequestError` for a request that would share under a policy that does not."""
+def refuse_wish(wish: ShareWish | None, policy: ReusePolicy, *, field: str | None = "hitproof.share") -> None:
+    """Raise `RequestError`, which names *field*, for a request that would share under a policy that does not."""
     if wish is not None and wish.shares and policy.sharing != "noised":
         raise RequestError(
             "this tenant's policy publishes no entries (sharing is not noised); ask for share: false or leave it out",
-            param="hitproof.share",
+            param=field,
             code="sharing_is_off",
             status=403,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection
@@ -33,7 +34,7 @@ MULTIPLIER = multiplier_squared_micro_for(8_000_000, 10**12)
 ONE_ENTRY = GaussianEmbedding(1, MULTIPLIER).compute_cost()
 
 
-def budget_for(entries: int) -> dict[str, int]:
+def budget_for(entries: int) -> dict[str, Any]:
     """Return settings whose budget holds so many entries at ε = 8 and nothing else."""
     cost = GaussianEmbedding(entries, MULTIPLIER).compute_cost()
     return {"pool_budget_rho_nano": cost.rho_nano}
@@ -135,7 +136,9 @@ def test_a_budget_that_holds_nothing_pays_nothing_and_begins_no_release(tmp_path
         entry = await house.label()
         assert await house.publish() == 0
         assert house.state(entry) == ("refused", "budget_exhausted")
-        assert house.spendings() == house.house.releases() == house.noise.calls == []
+        assert house.spendings() == []
+        assert house.house.releases() == []
+        assert house.noise.calls == []
 
     run(tmp_path, scenario, pool_budget_rho_nano=ONE_ENTRY.rho_nano - 1)
 
@@ -405,7 +408,8 @@ def test_a_label_that_is_revoked_before_it_is_paid_for_costs_nothing(tmp_path: P
 
         house.parts.publisher._look = revoked_meanwhile  # type: ignore[method-assign, assignment]
         assert await house.publish() == 0
-        assert house.spendings() == house.noise.calls == []
+        assert house.spendings() == []
+        assert house.noise.calls == []
         assert house.state(entry) == ("revoked", None)
 
     run(tmp_path, scenario)
