@@ -123,25 +123,27 @@ class Gateway:
             judge=judge,
             price=self.accounting.price,
         )
-        self.state = self._state(
-            build_engine(
-                settings,
-                outside,
-                telemetry,
-                database=self.database,
-                tenants=self.tenants,
-                partitions=self.partitions,
-                models=self.models,
-                embedder=self.embedder,
-                proving=self.proving,
-                pooling=self.pooling,
-                opener=self.opener,
-                quarantine=self.quarantine,
-                storer=self.storer,
-                flights=self.flights,
-                labeller=self.labeller,
-                accounting=self.accounting,
-            )
+        self.state = self._state(self._engine())
+
+    def _engine(self) -> ReuseEngine:
+        """Wire what answers requests."""
+        return build_engine(
+            self._settings,
+            self._outside,
+            self._telemetry,
+            database=self.database,
+            tenants=self.tenants,
+            partitions=self.partitions,
+            models=self.models,
+            embedder=self.embedder,
+            proving=self.proving,
+            pooling=self.pooling,
+            opener=self.opener,
+            quarantine=self.quarantine,
+            storer=self.storer,
+            flights=self.flights,
+            labeller=self.labeller,
+            accounting=self.accounting,
         )
 
     def _embedding_statements(self) -> EmbeddingStatements:

@@ -88,6 +88,7 @@ class Policy(Shape):
     version: int
     digest: str
     certified: bool
+    obfuscation: bool
     policy: dict[str, Any]
     created_at_ms: int | None
     created_by: str | None

@@ -22,6 +22,7 @@ from server.cli import (
     quickstart,
     runner,
     serve,
+    share,
     tenancy,
     trust,
 )
@@ -48,6 +49,7 @@ models.models.command("files")(model_files.write_files)
 models.models.command("import-signature")(model_files.import_signature)
 app.add_typer(policies.app, name="policy")
 app.add_typer(cache.app, name="cache")
+app.add_typer(share.app, name="share")
 app.add_typer(log.app, name="log")
 app.add_typer(audit.app, name="audit")
 app.add_typer(trust.app, name="trust")

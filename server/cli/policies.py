@@ -20,13 +20,18 @@ def show_policy(
     tenant: TenantArgument, data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Show the policy in force."""
-    from server.reuse.policy import DEFAULT_POLICY
+    from server.reuse.policy import DEFAULT_POLICY, ReusePolicy
     from server.store.tenancy import PolicyRepository
 
     with opened(settings_from(data, config)) as store:
         row = store.database.read_now(lambda c: PolicyRepository(c, find_tenant_id(c, tenant)).get_active())
-        policy = DEFAULT_POLICY.to_json() if row is None else json.loads(row.document)
-        print_result({"version": 0 if row is None else row.version, "policy": policy}, as_json=as_json)
+        policy = DEFAULT_POLICY if row is None else ReusePolicy.from_json(parse_json(row.document.encode()))
+        shown = {
+            "version": 0 if row is None else row.version,
+            "obfuscation": policy.is_obfuscation,
+            "policy": DEFAULT_POLICY.to_json() if row is None else json.loads(row.document),
+        }
+        print_result(shown, as_json=as_json)
 
 
 @app.command("list")
@@ -64,4 +69,5 @@ def set_policy(
         row = store.database.write_now(
             lambda c: put(c, find_tenant_id(c, tenant), policy, actor=ACTOR, now_ms=store.clock.now_ms())
         )
-        print_result({"tenant": tenant, "version": row.version, "digest": row.digest}, as_json=as_json)
+        made = {"tenant": tenant, "version": row.version, "digest": row.digest, "obfuscation": policy.is_obfuscation}
+        print_result(made, as_json=as_json)

@@ -94,6 +94,19 @@ class PoolService:
         await self._attempt("publishing", self._parts.publisher.publish_due)
         await self._attempt("restating", lambda: self._parts.restater.store_published(self._answer_batch_max))
 
+    async def publish_now(self) -> dict[str, int]:
+        """Do the part of a turn that has to do with labelled entries; return how many left, came out and were stored.
+
+        Raises what stands in the way, where a turn would write it down and go on.
+        """
+        async with self._turn:
+            await self._fix_calendar()
+            await self.refresh_profiles()
+            withdrawn = await self._parts.publisher.withdraw_orphans()
+            published = await self._parts.publisher.publish_due()
+            stored = await self._parts.restater.store_published(self._answer_batch_max)
+        return {"withdrawn": withdrawn, "published": published, "stored": stored}
+
     async def refresh_profiles(self) -> None:
         """Read the profiles anew."""
         profiles: dict[str, Profile] = read_profiles(

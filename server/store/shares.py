@@ -66,6 +66,11 @@ class ShareRepository(TenantRepository):
         statement = scoped_select(shares, shares.c.state, func.count()).group_by(shares.c.state)
         return {row[0]: int(row[1]) for row in self._run(statement)}
 
+    def list_given(self) -> list[EntryId]:
+        """Return the entries whose consent stands: labelled, or published."""
+        statement = scoped_select(shares, shares.c.entry_id).where(shares.c.state.in_(("labelled", "published")))
+        return [EntryId(row[0]) for row in self._run(statement.order_by(shares.c.entry_id))]
+
     def list_items(self) -> list[int]:
         """Return the items of the pool that this tenant's entries became."""
         statement = scoped_select(shares, shares.c.item_id).where(shares.c.item_id.is_not(None))
