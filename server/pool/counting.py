@@ -40,15 +40,19 @@ class Selected:
     mean: Int8Matrix | None
 
 
-def tally(votes: Iterable[StoredVote], key: DataKey, voters: Sequence[bytes], *, with_vectors: bool) -> Tally:
+def tally(
+    votes: Iterable[StoredVote], key: DataKey, voters: Sequence[bytes], *, keys_max: int, with_vectors: bool
+) -> Tally:
     """Count the votes of *voters*, each once per key; *votes* come voter by voter, in the order of their places.
 
-    Raises `UnsealError` for a vote that does not open: what cannot be counted right is not released.
+    Only the first *keys_max* places of each count, which are those that are paid for: votes may have been taken under
+    settings that gave more. Raises `UnsealError` for a vote that does not open: what cannot be counted right is not
+    released.
     """
     counted, allowed = Tally(), frozenset(voters)
     of_voter: tuple[bytes, set[str]] = (b"", set())
     for stored in votes:
-        if stored.voter not in allowed:
+        if stored.voter not in allowed or stored.place >= keys_max:
             continue
         if stored.voter != of_voter[0]:
             of_voter = (stored.voter, set())
@@ -117,7 +121,9 @@ def split_key(key: str) -> tuple[str, str]:
 
 
 def _mean(vectors: Sequence[bytes], multiplier_squared_micro: int, noise: NoiseSampler, dimension: int) -> Int8Matrix:
-    # No vector at all is noise alone: that there was none is nobody's to know either.
-    rows = np.frombuffer(b"".join(vectors), dtype=np.int8).reshape(len(vectors), dimension)
+    # No vector at all is noise alone: that there was none is nobody's to know either. Nor is it that some are of an
+    # embedder that was exchanged since: were that an error, a void release would tell of them.
+    fitting = [vector for vector in vectors if len(vector) == dimension]
+    rows = np.frombuffer(b"".join(fitting), dtype=np.int8).reshape(len(fitting), dimension)
     row: Int8Matrix = quantise(noised_mean(rows, multiplier_squared_micro, noise)[np.newaxis])[0]
     return row

@@ -34,6 +34,7 @@ from server.ports import Clock, Float32Matrix, RandomSource
 from server.reuse.policy import ReusePolicy
 from server.reuse.tenant_directory import TenantContext
 from server.store.database import Database
+from server.store.erasure import empty_journal
 from server.store.pool import PoolRepository
 from server.store.pool_records import EpochRecord
 from server.store.tenancy import PolicyRepository
@@ -81,6 +82,8 @@ class PoolReleaser:
         self._rules = rules
         self._parts = parts
         self._turn = asyncio.Lock()
+        #: A process that ended before it could may have left votes there.
+        self._is_journal_due = True
 
     async def open_epoch(self) -> None:
         """Write down that the running epoch takes votes, so that it is released when it is over, votes or none."""
@@ -106,8 +109,11 @@ class PoolReleaser:
             over = [row.epoch for row in pool.list_epochs("pooled") if row.state == "open" and row.epoch < current]
             return [epoch for epoch in sorted(over) if _attempts(pool, epoch) < ATTEMPTS_MAX]
 
-        await self._parts.database.write(partial(_destroy_orphans, current))
-        return [await self.release(epoch) for epoch in await self._parts.database.read(find)]
+        if await self._parts.database.write(partial(_destroy_orphans, current)):
+            self._is_journal_due = True
+        ended = [await self.release(epoch) for epoch in await self._parts.database.read(find)]
+        await self._empty_journal()
+        return ended
 
     async def release(self, epoch: int) -> EpochRecord:
         """Release *epoch* and return what became of it; an epoch that ended changes no more, and draws nothing.
@@ -116,23 +122,33 @@ class PoolReleaser:
         out: it is then void, and was paid for.
         """
         async with self._turn:
-            ended = await self._parts.database.read(lambda c: PoolRepository(c).find_epoch(epoch, "pooled"))
-            if ended is not None and ended.state != "open":
-                return ended
-            now_ms = self._parts.clock.now_ms()
-            if now_ms < self._rules.calendar.closes_at_ms(epoch):
-                raise EpochOpen(f"epoch {epoch} takes votes until {self._rules.calendar.closes_at_ms(epoch)} ms")
-            if ended is None:
-                raise PoolError(f"the pool was not running in epoch {epoch}: there is nothing to release")
-            pool = await self._parts.pool.context()
-            payers = await self._find_payers()
-            if len(payers) < self._rules.terms.organisations_min:
-                return await self._end(epoch, "empty", TOO_FEW)
-            await asyncio.to_thread(self._parts.embed, [PROBE])
-            begun = await self._begin(pool, epoch, payers)
-            if isinstance(begun, EpochRecord):
-                return begun
-            return await self._draw_and_persist(pool, epoch, begun)
+            ended = await self._release(epoch)
+            await self._empty_journal()
+            return ended
+
+    async def _release(self, epoch: int) -> EpochRecord:
+        ended = await self._parts.database.read(lambda c: PoolRepository(c).find_epoch(epoch, "pooled"))
+        if ended is not None and ended.state != "open":
+            return ended
+        now_ms = self._parts.clock.now_ms()
+        if now_ms < self._rules.calendar.closes_at_ms(epoch):
+            raise EpochOpen(f"epoch {epoch} takes votes until {self._rules.calendar.closes_at_ms(epoch)} ms")
+        if ended is None:
+            raise PoolError(f"the pool was not running in epoch {epoch}: there is nothing to release")
+        pool = await self._parts.pool.context()
+        payers = await self._find_payers()
+        if len(payers) < self._rules.terms.organisations_min:
+            return await self._end(epoch, "empty", TOO_FEW)
+        await asyncio.to_thread(self._parts.embed, [PROBE])
+        begun = await self._begin(pool, epoch, payers)
+        if isinstance(begun, EpochRecord):
+            return begun
+        return await self._draw_and_persist(pool, epoch, begun)
+
+    async def _empty_journal(self) -> None:
+        """Have the votes that were destroyed leave the database's journal too; what cannot be now is at the next turn."""
+        if self._is_journal_due:
+            self._is_journal_due = not await self._parts.database.read(empty_journal)
 
     async def count_payers(self) -> int:
         """Return how many organisations opted in: those with a tenant whose policy shares as `pooled`."""
@@ -187,7 +203,7 @@ class PoolReleaser:
             key = open_vote_key(self._parts.provider, wrapped)
             voters = [voter_tag(key, organisation) for organisation in begun.payers]
             votes, with_vectors = VoteRepository(connection).load(epoch), terms.vector_source == "dp_mean"
-            counted = tally(votes, key, voters, with_vectors=with_vectors)
+            counted = tally(votes, key, voters, keys_max=terms.keys_max, with_vectors=with_vectors)
             return draw_release(counted, terms, self._parts.noise, dimension=self._parts.dimension)
 
         return self._parts.database.read_now(read)
@@ -217,12 +233,13 @@ class PoolReleaser:
 
     def _close(self, connection: Connection, ended: EpochRecord) -> None:
         """Write down how an epoch ended and destroy its votes, their key, and tags of periods that are over."""
+        self._is_journal_due = True
         PoolRepository(connection).put_epoch(ended)
         votes = VoteRepository(connection)
         votes.delete(ended.epoch)
         VoteKeyRepository(connection).destroy(ended.epoch)
-        calendar = self._rules.calendar
-        votes.forget_voted(before_period=calendar.period_number(calendar.epoch_of(ended.at_ms)))
+        # By the epoch that ended, not by the clock: one that ran ahead and was set back must let nobody vote twice.
+        votes.forget_voted(before_period=self._rules.calendar.period_number(ended.epoch))
 
     async def _void(self, begun: Begun, reason: str) -> None:
         try:
@@ -247,13 +264,18 @@ def find_sharing_organisations(connection: Connection) -> list[OrganisationId]:
     return sorted(found)
 
 
-def _destroy_orphans(current: int, connection: Connection) -> None:
-    """Destroy votes of past epochs that nobody wrote down as open: a process took them and ended before it could."""
+def _destroy_orphans(current: int, connection: Connection) -> int:
+    """Destroy votes of past epochs that nobody wrote down as open, and return of how many epochs.
+
+    A process took them and ended before it could.
+    """
     pool, votes, keys = PoolRepository(connection), VoteRepository(connection), VoteKeyRepository(connection)
-    for epoch in {key.epoch for key in keys.list_all()} | set(votes.list_epochs()):
-        if epoch < current and pool.find_epoch(epoch, "pooled") is None:
-            votes.delete(epoch)
-            keys.destroy(epoch)
+    held = {key.epoch for key in keys.list_all()} | set(votes.list_epochs())
+    orphans = [epoch for epoch in held if epoch < current and pool.find_epoch(epoch, "pooled") is None]
+    for epoch in orphans:
+        votes.delete(epoch)
+        keys.destroy(epoch)
+    return len(orphans)
 
 
 def _sharing(connection: Connection, tenant: TenantId) -> str:

@@ -72,7 +72,8 @@ def measure(database: Database, voters: list[bytes], *, vectors: bool) -> dict[s
         return value
 
     def count(connection: Connection) -> Tally:
-        return tally(VoteRepository(connection).load(EPOCH), KEY, voters, with_vectors=vectors)
+        votes = VoteRepository(connection).load(EPOCH)
+        return tally(votes, KEY, voters, keys_max=terms.keys_max, with_vectors=vectors)
 
     counted = step("count", lambda: database.read_now(count))
     chosen = step("draw", lambda: draw_release(counted, terms, noise, dimension=DIMENSION))

@@ -20,6 +20,7 @@ KEY, OTHER = DataKey(7, bytes(range(32))), DataKey(7, bytes(range(1, 33)))
 RANDOM = SeededRandom(3)
 ORGANISATIONS = [OrganisationId(f"org_{number:02d}") for number in range(30)]
 VOTERS = [voter_tag(KEY, one) for one in ORGANISATIONS]
+PLACES = 3
 TERMS = pool_terms(unit="question")
 MEANS = pool_terms(unit="question", vector_source="dp_mean")
 
@@ -35,23 +36,39 @@ def votes(*texts_of: Sequence[str], vector: bytes | None = None) -> list[StoredV
 
 
 def test_several_places_of_one_organisation_with_one_key_count_once() -> None:
-    counted = tally(votes(["a", "a", "b"], ["a"]), KEY, VOTERS, with_vectors=False)
+    counted = tally(votes(["a", "a", "b"], ["a"]), KEY, VOTERS, keys_max=PLACES, with_vectors=False)
     assert counted.counts == {join_key("plain", "a"): 2, join_key("plain", "b"): 1}
 
 
+def test_places_beyond_those_that_are_paid_for_do_not_count() -> None:
+    counted = tally(votes(["a", "b", "c"], ["c"]), KEY, VOTERS, keys_max=2, with_vectors=False)
+    assert counted.counts == {join_key("plain", "a"): 1, join_key("plain", "b"): 1, join_key("plain", "c"): 1}
+
+
+def test_a_vector_of_another_length_is_left_out_of_a_mean_and_stops_nothing() -> None:
+    counted = Tally({join_key("plain", "a"): 2}, {join_key("plain", "a"): [b"\x01\x02", b"\x01\x02\x03\x04"]})
+    noise = KnownNoise(19)
+    assert draw_release(counted, MEANS, noise, dimension=4)[0].mean is not None
+    assert noise.calls == [1, 4]
+
+
 def test_votes_of_those_who_did_not_pay_are_not_counted() -> None:
-    assert tally(votes(["a"], ["a"]), KEY, VOTERS[1:], with_vectors=False).counts == {join_key("plain", "a"): 1}
+    assert tally(votes(["a"], ["a"]), KEY, VOTERS[1:], keys_max=PLACES, with_vectors=False).counts == {
+        join_key("plain", "a"): 1
+    }
 
 
 def test_the_first_places_vector_stands_for_the_organisation() -> None:
     first, second = votes(["a"], vector=b"\x01\x02")[0], votes(["a"], vector=b"\x03\x04")[0]
     later = StoredVote(second.voter, 1, second.sealed)
-    assert tally([first, later], KEY, VOTERS, with_vectors=True).vectors == {join_key("plain", "a"): [b"\x01\x02"]}
+    assert tally([first, later], KEY, VOTERS, keys_max=PLACES, with_vectors=True).vectors == {
+        join_key("plain", "a"): [b"\x01\x02"]
+    }
 
 
 def test_a_vote_that_does_not_open_stops_the_count() -> None:
     with pytest.raises(UnsealError):
-        tally(votes(["a"]), OTHER, VOTERS, with_vectors=False)
+        tally(votes(["a"]), OTHER, VOTERS, keys_max=PLACES, with_vectors=False)
 
 
 def test_a_vote_opens_for_its_own_voter_alone() -> None:

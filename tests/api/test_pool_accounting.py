@@ -1,0 +1,85 @@
+"""What a release counts is what was paid for, and what it counted is nowhere afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from privacy.terms import pool_terms
+from server.pool.release import PoolReleaser
+from server.store.votes import VoteRepository
+from tests.pool_houses import EPOCH_S, QUESTION, PoolHouse, pool_house
+
+SHARERS = range(11)
+OTHER = "What is the best way to learn a new language?"
+
+
+def run(folder: Path, scenario: Callable[[PoolHouse], Awaitable[None]], **options: Any) -> None:
+    async def work() -> None:
+        async with pool_house(folder, **options) as house:
+            await scenario(house)
+
+    asyncio.run(work())
+
+
+def test_votes_that_were_taken_under_more_places_than_are_paid_for_are_not_counted(tmp_path: Path) -> None:
+    async def scenario(house: PoolHouse) -> None:
+        await house.ask(QUESTION, SHARERS)
+        await house.ask(OTHER, SHARERS)
+        epoch = house.epoch
+        await house.next_epoch()
+        # Somebody lowers pool_keys_max before the epoch is released: one place is paid for, so one counts.
+        terms = pool_terms(unit="question", keys_max=1, period_epochs=3, organisations_min=3)
+        releaser = PoolReleaser(replace(house.parts.rules, terms=terms), house.parts.releaser._parts)
+        assert (await releaser.release(epoch)).state == "released"
+        assert house.noise.calls == [1]
+
+    run(tmp_path, scenario, pool_keys_max=2)
+
+
+def test_a_vote_whose_vector_is_of_another_embedder_keeps_no_release_from_coming_out(tmp_path: Path) -> None:
+    async def scenario(house: PoolHouse) -> None:
+        await house.ask(QUESTION, SHARERS)
+        epoch = house.epoch
+        await house.next_epoch()
+        house.noise.value = 9
+        # Somebody changes the embedder before the epoch is released: whether a key had a vector must not show.
+        parts = replace(house.parts.releaser._parts, dimension=16)
+        ended = await PoolReleaser(house.parts.rules, parts).release(epoch)
+        assert (ended.state, house.noise.calls) == ("released", [1, 16])
+
+    run(tmp_path, scenario, pool_vector_source="dp_mean")
+
+
+def test_a_question_votes_once_in_a_period_even_when_the_clock_runs_ahead_and_is_set_back(tmp_path: Path) -> None:
+    async def scenario(house: PoolHouse) -> None:
+        await house.ask(QUESTION, SHARERS)
+        house.gateway.clock.advance(3 * EPOCH_S)  # into the next period …
+        await house.parts.service.work()
+        house.gateway.clock.advance(-2 * EPOCH_S)  # … and back into the second epoch of this one
+        await house.parts.service.work()
+        house.parts.votes._remembered.clear()  # as another gateway, which took none of these votes
+        await house.ask(QUESTION, SHARERS)
+        assert house.votes_of(house.epoch) == 0
+
+    run(tmp_path, scenario, pool_period_epochs=3)
+
+
+def test_no_sealed_vote_of_a_released_epoch_is_left_in_the_databases_files(tmp_path: Path) -> None:
+    async def scenario(house: PoolHouse) -> None:
+        await house.ask(QUESTION, SHARERS)
+        epoch = house.epoch
+        sealed = [vote.sealed for vote in house.database.read_now(lambda c: list(VoteRepository(c).load(epoch)))]
+        assert any(vote in files_of(tmp_path) for vote in sealed)
+        house.gateway.clock.advance(EPOCH_S)
+        await house.parts.service.work()
+        assert not any(vote in files_of(tmp_path) for vote in sealed)
+
+    run(tmp_path, scenario)
+
+
+def files_of(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(folder.rglob("hitproof.db*")))
