@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -139,8 +140,8 @@ def _lines(status: dict[str, Any]) -> list[str]:
         f"{terms['keys_max']} places per organisation and epoch",
         f"one {terms['unit']}, per period: {_shown(unit)}",
         f"everything of an organisation, per period: {_shown(total)}",
-        f"epoch {calendar['epoch']} closes at {calendar['closes_at_ms']} ms; period {calendar['period']} ends at "
-        f"{calendar['period_until_ms']} ms",
+        f"epoch {calendar['epoch']} closes at {_time(calendar['closes_at_ms'])}; period {calendar['period']} ends at "
+        f"{_time(calendar['period_until_ms'])}",
         f"organisations: {organisations['sharing']} share, {organisations['needed']} needed, "
         f"{organisations['exhausted']} have spent this period's budget",
     ]
@@ -156,3 +157,7 @@ def _lines(status: dict[str, Any]) -> list[str]:
 
 def _shown(guarantee: dict[str, int]) -> str:
     return f"epsilon {guarantee['epsilon_micro'] / 10**6:g}, delta {guarantee['delta_atto'] / 10**18:.1g}"
+
+
+def _time(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat()
