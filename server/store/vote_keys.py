@@ -1,4 +1,4 @@
-"""The keys that votes are sealed under, one per epoch: destroyed with the votes, so that no backup can be counted."""
+"""The keys that votes are sealed under, one per epoch: destroyed with the votes, so that no copy of those can be counted."""
 
 from __future__ import annotations
 

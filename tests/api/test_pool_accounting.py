@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,7 @@ from server.pool.release import PoolReleaser
 from server.store.votes import VoteRepository
 from tests.pool_houses import EPOCH_S, QUESTION, PoolHouse, pool_house
 
+MANUAL = Path(__file__).parents[2] / "docs/how-to/operate.md"
 SHARERS = range(11)
 OTHER = "What is the best way to learn a new language?"
 
@@ -79,6 +82,30 @@ def test_no_sealed_vote_of_a_released_epoch_is_left_in_the_databases_files(tmp_p
         assert not any(vote in files_of(tmp_path) for vote in sealed)
 
     run(tmp_path, scenario)
+
+
+def test_a_backup_made_as_the_manual_says_holds_no_vote_and_no_vote_key(tmp_path: Path) -> None:
+    block = re.search(r"## Back up and restore\n(?s:.*?)\n((?:    .*\n)+)", MANUAL.read_text(encoding="utf-8"))
+    assert block is not None
+    steps = re.findall(r'sqlite3 (\S+) "(.*)"', block[1])
+    assert [file for file, _ in steps] == ["data/hitproof.db", "backup.db"]
+    backup = tmp_path / "backup.db"
+
+    async def scenario(house: PoolHouse) -> None:
+        await house.ask(QUESTION, SHARERS)
+        sealed = [vote.sealed for vote in house.database.read_now(lambda c: list(VoteRepository(c).load(house.epoch)))]
+        copying = sqlite3.connect(next(tmp_path.rglob("hitproof.db")))
+        copying.execute(steps[0][1].replace("backup.db", str(backup)))
+        copying.close()
+        assert any(vote in backup.read_bytes() for vote in sealed)
+        stripping = sqlite3.connect(backup, isolation_level=None)
+        stripping.executescript(steps[1][1])
+        for table, count in (("pool_votes", 0), ("vote_keys", 0), ("pool_voted", 11), ("pool_epochs", 1)):
+            assert stripping.execute(f"SELECT count(*) FROM {table}").fetchone() == (count,)
+        stripping.close()
+        assert not any(vote in backup.read_bytes() for vote in sealed)
+
+    run(tmp_path / "house", scenario)
 
 
 def files_of(folder: Path) -> bytes:
