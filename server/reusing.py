@@ -51,27 +51,13 @@ def build_engine(
     """Wire what answers requests."""
     clock, digest = outside.clock, outside.embedder.digest
     near = NearTier(
-        database,
-        partitions,
-        embedder,
-        telemetry,
-        clock,
-        covers=outside.embedder.covers,
-        opener=opener,
-        receipts=proving.checker,
-        quarantine=quarantine,
-    )
+        database, partitions, embedder, telemetry, clock,
+        covers=outside.embedder.covers, opener=opener, receipts=proving.checker, quarantine=quarantine,
+    )  # fmt: skip
     reporter = Reporter(accounting, proving.journal, proving.high_water.state_of, clock, outside.random)
     exact = ExactTier(database, opener, proving.checker, quarantine, telemetry, clock)
-    is_poolable = _is_never_poolable if pooling.parts is None else pooling.parts.votes.is_poolable
-    labels = ShareLabels(database, clock, outside.random, is_poolable=is_poolable)
-    release_clock = ReleaseClock(
-        clock,
-        outside.random,
-        step_ms=settings.pool_clock_step_ms,
-        floor_ms=settings.pool_clock_floor_ms,
-        tenants_max=settings.tenant_cache_max,
-    )
+    labels = _labels(outside, database, pooling)
+    release_clock = _release_clock(settings, outside)
     computer = Computer(
         ComputerParts(
             exact=exact,
@@ -108,6 +94,23 @@ def build_engine(
         clock=clock,
         embedder_digest=digest,
     )
+
+
+def _release_clock(settings: Settings, outside: Outside) -> ReleaseClock:
+    """Wire the clock by which the pool's hits leave."""
+    return ReleaseClock(
+        outside.clock,
+        outside.random,
+        step_ms=settings.pool_clock_step_ms,
+        floor_ms=settings.pool_clock_floor_ms,
+        tenants_max=settings.tenant_cache_max,
+    )
+
+
+def _labels(outside: Outside, database: Database, pooling: Pooling) -> ShareLabels:
+    """Wire what labels entries that their tenants publish."""
+    is_poolable = _is_never_poolable if pooling.parts is None else pooling.parts.votes.is_poolable
+    return ShareLabels(database, outside.clock, outside.random, is_poolable=is_poolable)
 
 
 def _is_never_poolable(_asked: Asked) -> bool:

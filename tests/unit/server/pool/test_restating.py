@@ -196,7 +196,7 @@ def test_a_restatement_that_does_not_hold_is_never_stored_and_ends_the_label(
         assert (house.item(entry).state, house.item(entry).sealed) == ("withdrawn", None)
         # What was drawn once is not drawn again: the label has ended.
         house.runner.change_restated = lambda answer: answer
-        await house.gateway.ask(QUESTION, hitproof={"share": True})
+        await house.gateway.ask(QUESTION, hitproof={"share": {"aliases": list(ALIASES)}})
         assert await house.publish_and_store() == 0
         assert len(house.noise.calls) == len(house.spendings()) == 1
 
