@@ -84,6 +84,9 @@ SHAPES: dict[str, Plan] = {
     "tree-of-a-power-of-two": Plan(receipts=2, hits=2, tree_size=256),
     "tree-of-one-more": Plan(receipts=2, hits=2, tree_size=257),
     "several-embeddings": Plan(receipts=4, embeddings=4),
+    "one-release": Plan(releases=1),
+    "releases-that-were-paid-for": Plan(releases=4),
+    "hits-in-the-pool": Plan(receipts=1, releases=3, pool_hits=3, tree_size=90),
 }
 
 

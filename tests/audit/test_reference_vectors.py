@@ -13,6 +13,8 @@ from crypto.reference.contents import Opening
 from crypto.reference.envelope import LOG, is_signed, read_envelope
 from crypto.reference.errors import Refused
 from crypto.reference.hashing import digest, digest_text, fields, hmac_sha256
+from crypto.reference.ledger_documents import MECHANISMS, Charge, read_release, read_spending
+from crypto.reference.privacy_cost import cost
 from crypto.reference.statements import read_embedding, read_receipt
 from crypto.reference.trust import verify_trust
 
@@ -101,6 +103,25 @@ def test_hit_records_and_status_lists() -> None:
     assert records.read_hit(json_text.read(payload)).data == payload
     found = vectors("status_list")
     assert records.read_status(_bytes(found["payload"])).digest == found["digest"]
+
+
+def test_what_charges_cost() -> None:
+    mechanisms = set()
+    for case in vectors("ledger")["charges"]:
+        name = case["charge"]["mechanism"]
+        found = cost(Charge(name, tuple(case["charge"][key] for key in MECHANISMS[name])))
+        assert {key: getattr(found, key) for key in case["cost"]} == case["cost"]
+        mechanisms.add(name)
+    assert mechanisms == set(MECHANISMS)
+
+
+def test_spendings_releases_and_organisations() -> None:
+    found = vectors("ledger")
+    assert read_spending(json_text.read(_bytes(found["spending"]["payload"]))).digest == found["spending"]["digest"]
+    assert read_release(json_text.read(_bytes(found["release"]["payload"]))).digest == found["release"]["digest"]
+    named = found["organisation"]
+    tagged = fields("hitproof/organisation-pseudonym/v1", named["organisation"].encode())
+    assert hmac_sha256(bytes.fromhex(named["tenant_key_hex"]), tagged)[:16].hex() == named["pseudonym"]
 
 
 def test_trust_files_until_they_expire() -> None:
