@@ -116,7 +116,6 @@ class Gateway:
             tenants=self.tenants,
             partitions=self.partitions,
             models=self.models,
-            embedder=self.embedder,
             proving=self.proving,
             opener=self.opener,
             quarantine=self.quarantine,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from server.embedding.async_embedder import AsyncEmbedder
 from server.index.partitions import Partitions
 from server.outside import Outside
 from server.pool.build import Embedding, PoolNeeds, PoolParts, build_pool, open_pool
@@ -40,7 +39,6 @@ class Pooling:
         tenants: TenantDirectory,
         partitions: Partitions,
         models: ModelRegistry,
-        embedder: AsyncEmbedder,
         proving: Proving,
         opener: EntryOpener,
         quarantine: Quarantine,
@@ -64,7 +62,7 @@ class Pooling:
             receipts=proving.maker,
             judge=judge,
             price=price,
-            embedding=Embedding(plain.digest, plain.dimension, plain.covers, plain.embed, embedder.embed),
+            embedding=Embedding(plain.digest, plain.dimension, plain.covers, plain.embed),
             telemetry=telemetry,
             clock=outside.clock,
             random=outside.random,

@@ -98,9 +98,7 @@ class PoolHouse:
     def another_releaser(self) -> PoolReleaser:
         """Return what another process would release with."""
         rules, plain = self.parts.rules, self.gateway.embedder
-        embedding = Embedding(
-            plain.digest, plain.dimension, plain.covers, plain.embed, self.gateway.gateway.embedder.embed
-        )
+        embedding = Embedding(plain.digest, plain.dimension, plain.covers, plain.embed)
         state = self.gateway.gateway.state
         return build_releaser(
             rules, self.parts.pool, self.database, state.key_provider, embedding, self.noise,

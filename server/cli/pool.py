@@ -113,10 +113,7 @@ async def _release(store: Opened, epoch: int | None) -> list[Any]:
     )
     plain = load_configured_embedder(settings)
 
-    async def embed_one(text: str) -> Any:
-        return plain.embed([text])[0]
-
-    embedding = Embedding(plain.digest, plain.dimension, plain.covers, plain.embed, embed_one)
+    embedding = Embedding(plain.digest, plain.dimension, plain.covers, plain.embed)
     releaser = build_releaser(
         rules,
         Pool(tenant, tenants),

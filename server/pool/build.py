@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,13 +50,12 @@ HOLDER_BYTES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """What turns texts into vectors: *many* at once on a thread, *one* on the event loop; both give unit rows."""
+    """What turns texts into vectors: *many* gives unit rows, on a thread."""
 
     digest: str
     dimension: int
     covers: Callable[[str], bool]
     many: Callable[[Sequence[str]], Float32Matrix]
-    one: Callable[[str], Awaitable[Float32Matrix]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,7 @@ def build_pool(settings: Settings, tenant: TenantId, needs: PoolNeeds) -> PoolPa
         pool,
         anchors,
         needs.provider,
-        embedding.one,
+        embedding.many,
         needs.telemetry,
         needs.clock,
         needs.random,
@@ -163,7 +162,23 @@ def build_pool(settings: Settings, tenant: TenantId, needs: PoolNeeds) -> PoolPa
         models=rules.models,
         quarantine_s=settings.pool_quarantine_s,
     )
-    consented = Consented(
+    consented = _consented(settings, needs, votes)
+    publisher = _publisher(settings, rules, pool, needs, consented)
+    restater = _restater(rules, pool, needs, consented, storer)
+    service = PoolService(
+        ServiceParts(needs.database, pool, rules.calendar, anchors, votes, releaser, answerer, publisher, restater),
+        models=rules.models,
+        anchor_file=settings.pool_anchors,
+        interval_s=settings.pool_interval_s,
+        answer_batch_max=settings.pool_answer_batch_max,
+    )
+    return PoolParts(rules, pool, votes, anchors, releaser, answerer, storer, publisher, restater, service)
+
+
+def _consented(settings: Settings, needs: PoolNeeds, votes: VoteBox) -> Consented:
+    """Wire what looks at labelled entries."""
+    embedding = needs.embedding
+    return Consented(
         ConsentParts(
             database=needs.database,
             tenants=needs.tenants,
@@ -177,16 +192,6 @@ def build_pool(settings: Settings, tenant: TenantId, needs: PoolNeeds) -> PoolPa
             clock=needs.clock,
         )
     )
-    publisher = _publisher(settings, rules, pool, needs, consented)
-    restater = _restater(rules, pool, needs, consented, storer)
-    service = PoolService(
-        ServiceParts(needs.database, pool, rules.calendar, anchors, votes, releaser, answerer, publisher, restater),
-        models=rules.models,
-        anchor_file=settings.pool_anchors,
-        interval_s=settings.pool_interval_s,
-        answer_batch_max=settings.pool_answer_batch_max,
-    )
-    return PoolParts(rules, pool, votes, anchors, releaser, answerer, storer, publisher, restater, service)
 
 
 def _publisher(settings: Settings, rules: PoolRules, pool: Pool, needs: PoolNeeds, consented: Consented) -> Publisher:

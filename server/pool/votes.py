@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
 import structlog
 from sqlalchemy import Connection
 
@@ -28,7 +27,6 @@ from server.pool.tags import Vote, open_vote_key, seal_vote, voted_tag, voter_ta
 from server.ports import Clock, Float32Matrix, Int8Matrix, RandomSource
 from server.reuse.quantise import quantise
 from server.reuse.sight import Asked
-from server.reuse.storing import Question
 from server.store.database import Database
 from server.store.vote_keys import VOTES, VoteKeyRepository
 from server.store.votes import VoteRepository
@@ -49,7 +47,6 @@ class _Offer:
     organisation: OrganisationId
     text: str
     profile: str
-    vector: Int8Matrix | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +59,7 @@ class VoteRules:
 
 
 class VoteBox:
-    """Takes the votes that one gateway hears of; *embed* maps one text to a unit row of shape (dimension,)."""
+    """Takes the votes that one gateway hears of; *embed* maps texts to unit rows, on a thread."""
 
     def __init__(
         self,
@@ -70,7 +67,7 @@ class VoteBox:
         pool: Pool,
         anchors: Anchors,
         provider: KeyProvider,
-        embed: Callable[[str], Awaitable[Float32Matrix]],
+        embed: Callable[[Sequence[str]], Float32Matrix],
         telemetry: Telemetry,
         clock: Clock,
         random: RandomSource,
@@ -108,8 +105,8 @@ class VoteBox:
         """Say whether a request is of a public profile that its tenant's policy names, and of a model that is pooled."""
         return self._eligibility.profile_of(asked.request, asked.tenant.policy) is not None
 
-    def offer(self, asked: Asked, question: Question | None) -> None:
-        """Queue the vote of a request that was answered, if it has one; *question* is its embedding, where there is one.
+    def offer(self, asked: Asked) -> None:
+        """Queue the vote of a request, if it has one.
 
         Call it only for tenants that share as `pooled`. Never raises and never waits.
         """
@@ -119,8 +116,7 @@ class VoteBox:
         profile = self._eligibility.profile_of(request, asked.tenant.policy)
         if profile is None:
             return
-        vector = None if question is None else question.vector
-        offer = _Offer(asked.tenant.record.organisation_id, request.query or "", profile.name, vector)
+        offer = _Offer(asked.tenant.record.organisation_id, request.query or "", profile.name)
         try:
             self._queue.put_nowait(offer)
         except asyncio.QueueFull:
@@ -152,31 +148,37 @@ class VoteBox:
         tag = voted_tag(voted_key(pool), period, offer.organisation, spelling)
         if tag in self._remembered or await asyncio.to_thread(refuse, offer.text) is not None:
             return
-        vector = await self._vector(offer)
-        neighbour = None if vector is None else await asyncio.to_thread(self._anchors.nearest, vector)
-        text = spelling if neighbour is None else neighbour.text
-        kept = vector.tobytes() if self._rules.with_vectors and vector is not None else None
         key = await self._key(epoch)
         if key is None:
             return
-        voter = voter_tag(key, offer.organisation)
+        voter, keys_max = voter_tag(key, offer.organisation), self._rules.keys_max
+        if await self._database.read(
+            lambda c: VoteRepository(c).find_place(epoch, period, voter=voter, tag=tag, keys_max=keys_max) is None
+        ):
+            return  # so that most questions, which find no place, are not embedded once more
+        vector = await self._vector(spelling)
+        neighbour = None if vector is None else await asyncio.to_thread(self._anchors.nearest, vector)
+        text = spelling if neighbour is None else neighbour.text
+        kept = vector.tobytes() if self._rules.with_vectors and vector is not None else None
         sealed = seal_vote(key, voter, Vote(text, offer.profile, kept), random=self._random)
 
         def write(connection: Connection) -> int | None:
             return VoteRepository(connection).take_place(
-                epoch, period, voter=voter, tag=tag, sealed=sealed, keys_max=self._rules.keys_max
+                epoch, period, voter=voter, tag=tag, sealed=sealed, keys_max=keys_max
             )
 
         if await self._database.write(write) is not None:
             self._remember(tag)
 
-    async def _vector(self, offer: _Offer) -> Int8Matrix | None:
-        """Return the question's vector where anything goes by it."""
+    async def _vector(self, spelling: str) -> Int8Matrix | None:
+        """Return the vector of a question's *spelling* where anything goes by it.
+
+        Embedded by itself: in a batch with others its last bits depend on theirs, and a key must be a function of one
+        question alone. So the vector that the private tier compared with is of no use here.
+        """
         if not len(self._anchors) and not self._rules.with_vectors:
             return None
-        if offer.vector is not None:
-            return offer.vector
-        row: Int8Matrix = quantise((await self._embed(offer.text))[np.newaxis])[0]
+        row: Int8Matrix = quantise(await asyncio.to_thread(self._embed, [spelling]))[0]
         return row
 
     async def _key(self, epoch: int) -> DataKey | None:

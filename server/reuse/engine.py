@@ -31,7 +31,7 @@ from server.reuse.release_clock import ReleaseClock
 from server.reuse.reporting import Reporter
 from server.reuse.request import ChatRequest
 from server.reuse.sight import Asked, Sight
-from server.reuse.storing import Fresh, Question, Stored, Storer
+from server.reuse.storing import Fresh, Stored, Storer
 from server.reuse.tenant_directory import TenantDirectory
 from server.reuse.verification import OF_RECEIPTS, Doubt
 from server.store.errors import StoreError
@@ -42,8 +42,8 @@ from tenants.identifiers import EntryId, KeyId, TenantId
 class Votes(Protocol):
     """Hears of questions whose tenants share them as votes."""
 
-    def offer(self, asked: Asked, question: Question | None) -> None:
-        """Take note of a request and its embedding, if it has one; never raises and never waits."""
+    def offer(self, asked: Asked) -> None:
+        """Take note of a request; never raises and never waits."""
         ...
 
 
@@ -99,7 +99,7 @@ class ReuseEngine:
             return await self._computer.compute(asked, None, Bypass(asked.bypass))
         sight = await self._look(asked, search=not request.steering.no_cache)
         if asked.tenant.policy.sharing == "pooled" and self._votes is not None:
-            self._votes.offer(asked, None if sight.near is None else sight.near.question)
+            self._votes.offer(asked)
         if isinstance(sight.outcome, Hit):
             if request.steering.share is not None and sight.outcome.tier != "pool":
                 await self._label(asked, sight.outcome)

@@ -62,16 +62,21 @@ class VoteRepository:
         """
         if len(voter) != TAG_BYTES or len(tag) != TAG_BYTES:
             raise ValueError(f"voters and tags have {TAG_BYTES} bytes")
-        if self._first(_WAS_VOTED, {"period": period, "tag": tag}) is not None or self.is_closed(epoch):
-            return None
-        last = self._first(_LAST_PLACE, {"epoch": epoch, "voter": voter})
-        place = 0 if last is None or last[0] is None else int(last[0]) + 1
-        if place >= keys_max:
+        place = self.find_place(epoch, period, voter=voter, tag=tag, keys_max=keys_max)
+        if place is None:
             return None
         _ADD_VOTED.run(self._connection, {"period": period, "tag": tag}).close()
         vote = {"epoch": epoch, "voter": voter, "place": place, "sealed": sealed}
         _ADD_VOTE.run(self._connection, vote).close()
         return place
+
+    def find_place(self, epoch: int, period: int, *, voter: bytes, tag: bytes, keys_max: int) -> int | None:
+        """Return the place that `take_place` would take now; None where it would store nothing."""
+        if self._first(_WAS_VOTED, {"period": period, "tag": tag}) is not None or self.is_closed(epoch):
+            return None
+        last = self._first(_LAST_PLACE, {"epoch": epoch, "voter": voter})
+        place = 0 if last is None or last[0] is None else int(last[0]) + 1
+        return place if place < keys_max else None
 
     def is_closed(self, epoch: int) -> bool:
         """Say whether *epoch* takes no votes any more: it was paid for once, or ended without a release."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,9 @@ from tests.pool_houses import EPOCH_S, QUESTION, PoolHouse, pool_house
 
 MANUAL = Path(__file__).parents[2] / "docs/how-to/operate.md"
 SHARERS = range(11)
+SPELLING = "how do i reset the password of my account"
+#: Endings that the pool's spelling leaves out, one for each who shares.
+MARKS = ("", ".", "..", "?", "??", "?.", ".?", "!", "!!", "?!", "!?")
 OTHER = "What is the best way to learn a new language?"
 
 
@@ -69,6 +72,40 @@ def test_a_question_votes_once_in_a_period_even_when_the_clock_runs_ahead_and_is
         assert house.votes_of(house.epoch) == 0
 
     run(tmp_path, scenario, pool_period_epochs=3)
+
+
+def test_what_a_vote_counts_for_is_a_function_of_its_spelling_alone(tmp_path: Path) -> None:
+    anchors = tmp_path / "anchors.txt"
+    anchors.write_text(QUESTION + "\n")
+
+    async def scenario(house: PoolHouse) -> None:
+        plain = house.gateway.embedder.embed
+
+        def embed_as_a_batch_would(texts: Sequence[str]) -> Any:
+            # What an embedder computes for a text depends on those beside it; here by much, in life in its last bits.
+            return plain([f"{' '.join(texts)} and others" if len(texts) > 1 else texts[0] for _ in texts])
+
+        house.gateway.embedder.embed = embed_as_a_batch_would  # type: ignore[method-assign]
+        await asyncio.gather(*(house.gateway.ask(f"{QUESTION} {MARKS[one]}", tenant=one) for one in SHARERS))
+        await house.parts.votes.settle()
+        assert house.gateway.embedder.embedded.count(SPELLING) == len(SHARERS)
+        await house.release_last()
+        assert house.noise.calls == [1]
+
+    run(tmp_path / "house", scenario, pool_anchors=anchors)
+
+
+def test_a_question_that_finds_no_place_is_not_embedded_for_its_vote(tmp_path: Path) -> None:
+    anchors = tmp_path / "anchors.txt"
+    anchors.write_text(QUESTION + "\n")
+
+    async def scenario(house: PoolHouse) -> None:
+        await house.ask(QUESTION, [0])
+        await house.ask(OTHER, [0])
+        assert house.gateway.embedder.embedded.count(SPELLING) == 1
+        assert OTHER.lower().rstrip("?") not in house.gateway.embedder.embedded
+
+    run(tmp_path / "house", scenario, pool_anchors=anchors, pool_keys_max=1)
 
 
 def test_no_sealed_vote_of_a_released_epoch_is_left_in_the_databases_files(tmp_path: Path) -> None:
