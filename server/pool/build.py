@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from privacy.noise import NoiseSampler
 from server.index.partitions import Partitions
 from server.pool.admission import Admission
-from server.pool.aliases import AliasWriter
+from server.pool.aliases import AliasTrial, AliasWriter
 from server.pool.anchors import Anchors
 from server.pool.answering import AnswererParts, PoolAnswerer
 from server.pool.asking import Asker
@@ -186,6 +186,7 @@ def _consented(settings: Settings, needs: PoolNeeds, votes: VoteBox) -> Consente
             opener=needs.opener,
             receipts=needs.checker,
             writer=AliasWriter(needs.models, settings.pool_alias_model),
+            trial=AliasTrial(needs.judge),
             embed=embedding.many,
             embedder=embedding.digest,
             eligibility=lambda: votes.eligibility,

@@ -17,7 +17,7 @@ from crypto.errors import Error
 from crypto.similarity import is_matchable
 from privacy.answers import refuse_answer
 from privacy.text import normalise
-from server.pool.aliases import AliasWriter, admit_aliases
+from server.pool.aliases import AliasTrial, AliasWriter, admit_aliases
 from server.pool.eligibility import Eligibility, Profile, poolable
 from server.pool.sharing import open_aliases
 from server.ports import Clock, Float32Matrix, Int8Matrix, JsonObject
@@ -47,6 +47,7 @@ NOT_POOLABLE: Final = "not_poolable"
 NOT_BY_MEANING: Final = "not_matched_by_meaning"
 OTHER_RUNNER: Final = "its_runner_is_not_here"
 NO_ALIASES: Final = "no_aliases"
+ANSWERED_OTHERWISE: Final = "aliases_answered_otherwise"
 EXPIRES_SOON: Final = "expires_within_a_day"
 NOT_PLAIN: Final = "answer_not_plain_text"
 QUOTES_QUESTION: Final = "answer_quotes_question"
@@ -101,6 +102,7 @@ class ConsentParts:
     opener: EntryOpener
     receipts: ReceiptChecker
     writer: AliasWriter
+    trial: AliasTrial
     embed: Callable[[Sequence[str]], Float32Matrix]
     embedder: str
     eligibility: Callable[[], Eligibility]
@@ -193,19 +195,25 @@ class Consented:
 
     async def _aliases(self, source: Source, share: Share, salt: str) -> tuple[Alias, ...]:
         texts = admit_aliases(open_aliases(source.tenant, share.entry_id, share.aliases))
-        if not texts:
-            try:
-                texts = await self._parts.writer.derive(source.answer, salt=salt)
-            except UnknownModel:
-                texts = ()
-            except UpstreamError:
-                raise NotNow("the model that writes questions does not answer now") from None
-        if not texts:
+        try:
+            texts = texts or await self._parts.writer.derive(source.answer, salt=salt)
+            standing = await self._parts.trial.keep(
+                texts, source.answer, profile=source.profile, model=source.model, salt=salt
+            )
+        except UnknownModel:
             return ()
-        rows = quantise(await asyncio.to_thread(self._parts.embed, texts))
+        except UpstreamError:
+            raise NotNow("a model that aliases are asked of does not answer now") from None
+        if texts and not standing:
+            raise Unpublishable(ANSWERED_OTHERWISE)
+        if not standing:
+            return ()
+        rows = quantise(await asyncio.to_thread(self._parts.embed, standing))
         squared = norms_squared(rows)
         return tuple(
-            Alias.of(text, row) for text, row, size in zip(texts, rows, squared, strict=True) if is_matchable(int(size))
+            Alias.of(text, row)
+            for text, row, size in zip(standing, rows, squared, strict=True)
+            if is_matchable(int(size))
         )
 
 

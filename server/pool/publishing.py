@@ -48,7 +48,8 @@ log = structlog.get_logger()
 #: An organisation's part of the noised index, and how many entries it may have whatever the part.
 SHARE_OF_INDEX_PERCENT: Final = 5
 ENTRIES_ALWAYS: Final = 100
-BATCH_MAX: Final = 256
+#: Entries looked at in one turn: each has its aliases asked of a model.
+BATCH_MAX: Final = 64
 #: After so many void releases in a row nothing is paid for until a day has passed: a fault must not spend budgets away.
 VOIDS_MAX: Final = 3
 VOIDS_REST_MS: Final = 86_400_000

@@ -156,13 +156,41 @@ def test_aliases_are_derived_by_a_model_that_sees_the_answer_and_never_the_quest
         entry = await house.label(aliases=[])
         before = len(house.runner.requests)
         assert await house.publish_and_store() == 1
-        asked = house.runner.requests[before:]
-        assert len(asked) == 1 and ANSWER in str(asked) and "zebra" not in str(asked).lower()
+        asked = [request["messages"] for request in house.runner.requests[before:]]
+        assert len(asked) == 2 and ANSWER in str(asked[0]) and "zebra" not in str(asked).lower()
+        assert asked[1] == [{"role": "user", "content": ALIAS}]
         assert house.runner.salts[-1] == (await house.parts.pool.context()).salt
         assert house.state(entry) == ("published", None)
         assert await house.is_in_pool()
 
     run(tmp_path, scenario, pool_alias_model="fake-model")
+
+
+def test_an_alias_that_the_model_answers_otherwise_is_dropped(tmp_path: Path) -> None:
+    async def scenario(house: NoisedHouse) -> None:
+        poisoned = "How many days of leave does everybody have?"
+        house.runner.answer = lambda request: "Twenty-five." if "leave" in str(request["messages"]) else ANSWER
+        entry = await house.label(aliases=[poisoned, ALIAS])
+        await house.publish_and_store()
+        assert (await house.ask(poisoned))["choices"][0]["message"]["content"] == "Twenty-five."
+        assert await house.is_in_pool()
+        assert house.state(entry) == ("published", None)
+        other = await house.label(f"{QUESTION} Pallet 2?", aliases=[poisoned])
+        await house.publish()
+        assert house.state(other) == ("refused", "aliases_answered_otherwise")
+
+    run(tmp_path, scenario)
+
+
+def test_an_alias_that_the_model_does_not_answer_at_all_is_dropped(tmp_path: Path) -> None:
+    async def scenario(house: NoisedHouse) -> None:
+        entry = await house.label(aliases=[ALIAS])
+        house.runner.finish_reason = "length"
+        await house.publish()
+        assert house.state(entry) == ("refused", "aliases_answered_otherwise")
+        assert house.spendings() == []
+
+    run(tmp_path, scenario)
 
 
 def test_a_label_waits_while_the_model_that_writes_questions_does_not_answer(tmp_path: Path) -> None:
