@@ -86,6 +86,7 @@ class PoolService:
             return  # another calendar than the one that was fixed: nothing may be counted by it
         await self._attempt("profiles", self.refresh_profiles)
         await self._attempt("anchors", self._add_anchors)
+        self._parts.votes.forget_ended()
         await self._attempt("epoch", self._parts.releaser.open_epoch)
         await self._attempt("release", self._parts.releaser.release_due)
         await self._attempt("answers", lambda: self._parts.answerer.answer_selected(self._answer_batch_max))

@@ -136,6 +136,11 @@ class VoteBox:
             finally:
                 self._queue.task_done()
 
+    def forget_ended(self) -> None:
+        """Forget the vote keys of epochs that are over: what is destroyed in the store must not live on here."""
+        current = self._rules.calendar.epoch_of(self._clock.now_ms())
+        self._keys = {epoch: key for epoch, key in self._keys.items() if epoch >= current}
+
     async def settle(self) -> None:
         """Wait until everything queued so far is taken."""
         await self._queue.join()
@@ -199,7 +204,7 @@ class VoteBox:
         wrapped = await self._database.write(ensure)
         if wrapped is None:
             return None
-        # Only the running epoch's: a key that was destroyed in the store must not live on here.
+        # Only the running epoch's, see `forget_ended`.
         self._keys = {epoch: open_vote_key(self._provider, wrapped)}
         return self._keys[epoch]
 

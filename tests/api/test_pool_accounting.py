@@ -121,6 +121,18 @@ def test_no_sealed_vote_of_a_released_epoch_is_left_in_the_databases_files(tmp_p
     run(tmp_path, scenario)
 
 
+def test_the_vote_key_of_an_epoch_that_is_over_is_in_no_gateways_memory(tmp_path: Path) -> None:
+    async def scenario(house: PoolHouse) -> None:
+        await house.ask(QUESTION, SHARERS)
+        await house.parts.service.work()
+        assert list(house.parts.votes._keys) == [house.epoch]
+        house.gateway.clock.advance(EPOCH_S)
+        await house.parts.service.work()
+        assert house.parts.votes._keys == {}
+
+    run(tmp_path, scenario)
+
+
 def test_a_backup_made_as_the_manual_says_holds_no_vote_and_no_vote_key(tmp_path: Path) -> None:
     block = re.search(r"## Back up and restore\n(?s:.*?)\n((?:    .*\n)+)", MANUAL.read_text(encoding="utf-8"))
     assert block is not None
