@@ -120,7 +120,10 @@ class Anchors:
             yield text
 
     def _append(self, texts: Sequence[str]) -> None:
-        batches = [self._embed(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
+        # By their spelling, as questions that vote are embedded: a capital or a question mark moves a vector further
+        # than another wording does.
+        spellings = [normalise(text) for text in texts]
+        batches = [self._embed(spellings[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
         vectors = quantise(np.concatenate(batches))
         kept = [place for place, squared in enumerate(norms_squared(vectors)) if is_matchable(int(squared))]
         rows = self._rows

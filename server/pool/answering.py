@@ -16,6 +16,7 @@ from typing import Any, Final
 import structlog
 from sqlalchemy import Connection
 
+from privacy.text import normalise
 from server.pool.admission import Admission
 from server.pool.asking import Answered, Asker, Refused, Subject
 from server.pool.eligibility import Profile
@@ -140,7 +141,7 @@ class PoolAnswerer:
         return released, profile
 
     def _judge_text(self, text: str) -> str | None:
-        return self._parts.admission.refuse(text, self._vector(text))
+        return self._parts.admission.refuse(text, self._vector(normalise(text)))
 
     async def _first_answer(
         self, pool: TenantContext, item: StoredItem, released: Released, profile: Profile, alias: str

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from privacy.text import normalise
 from server.pool.admission import HUB, UNLIKE, Admission, wording_cosine
 from server.pool.anchors import Anchors, read_anchor_file
 from server.pool.errors import PoolError
@@ -42,11 +43,17 @@ def test_an_anchor_just_below_the_cosine_is_not_near() -> None:
     rows = {"What is the first question about?": unit[0], "What is the second question about?": unit[1]}
 
     def embed(texts: list[str]) -> Float32Matrix:
-        return np.stack([rows[text] for text in texts])
+        return np.stack([{normalise(text): row for text, row in rows.items()}[text] for text in texts])
 
     found = Anchors(embed, dimension=384, covers=lambda text: True)  # type: ignore[arg-type]
     asyncio.run(found.add(rows))
     assert [one.text for one in found.neighbours(quantise(unit[:1])[0], 5)] == ["What is the first question about?"]
+
+
+def test_an_anchor_is_embedded_in_the_spelling_in_which_questions_vote() -> None:
+    before = len(EMBEDDER.embedded)
+    anchors(LAKE)
+    assert EMBEDDER.embedded[before:] == [normalise(LAKE)]
 
 
 def test_an_anchor_that_the_gate_refuses_is_none() -> None:
