@@ -51,7 +51,7 @@ HELD = {
         "deliver to SW1A 2AA",
     ],
     "handle": ["Who is @jane_doe on there"],
-    "path": ["why is /home/jane/notes missing", r"open C:\Users\jane"],
+    "path": ["why is /srv/jane/notes.txt missing", r"open C:\Users\jane"],
     "name": ["my name is Jane", "Why did Mrs. Smith leave", "Is Mr Jones ill"],
 }
 
