@@ -200,7 +200,10 @@ def _read_member(value: JsonValue) -> Member:
 
 
 def _read_scope(value: JsonValue) -> Scope:
-    return Scope(**read_record(value, "scope", _SCOPE))
+    scope = Scope(**read_record(value, "scope", _SCOPE))
+    if scope.pool is not None and scope.pool.tenant == scope.tenant:
+        raise EncodingError("scope names the tenant as the pool, so its own answers could pass as the pool's")
+    return scope
 
 
 def _read_pool(value: JsonValue, where: str) -> PoolScope:

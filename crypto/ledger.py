@@ -9,7 +9,7 @@ digest, and every release behind it states, under the root of all ledgers, where
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -74,7 +74,7 @@ def verify_ledger(
 ) -> tuple[PeriodTotal, ...]:
     """Return the totals by period of *organisation*'s *spendings*; both sequences are in the order of the log.
 
-    Raises `VerificationError`: `spending_…`, `organisation_mismatch`, `budget_…`, `period_overlap`, `release_…`,
+    Raises `VerificationError`: `spending_…`, `organisation_mismatch`, `budget_…`, `period_…`, `release_…`,
     `ledger_head`.
     """
     for fault in find_faults(organisation, spendings, releases):
@@ -83,11 +83,25 @@ def verify_ledger(
 
 
 def find_faults(
-    organisation: str | None, spendings: Sequence[LoggedSpending], releases: Sequence[LoggedRelease]
+    organisation: str | None,
+    spendings: Sequence[LoggedSpending],
+    releases: Sequence[LoggedRelease],
+    *,
+    spent_without_document: Iterable[int] = (),
+    released_without_document: Iterable[int] = (),
 ) -> Iterator[Fault]:
-    """Yield whatever is wrong, in the order of the format; both sequences are in the order of the log."""
+    """Yield whatever is wrong, in the order of the format; both sequences are in the order of the log.
+
+    Indexes of leaves whose bodies stand for something that is not here are `…_without_document`.
+    """
     for logged in spendings:
         yield from _spending_faults(logged, organisation)
+    for index in spent_without_document:
+        message = "the spending that this leaf stands for is not in the bundle"
+        yield Fault(f"leaf {index}", _refusal(message, "spending_mismatch"))
+    if organisation is not None and not spendings:
+        message = "the organisation is named as one that spent, and not one spending of it is here"
+        yield Fault(f"organisation {organisation}", _refusal(message, "spending_missing", "number 1", "none"))
     yield from _chain_faults(spendings, "spending_missing")
     yield from _budget_faults(spendings)
     for made in releases:
@@ -95,6 +109,9 @@ def find_faults(
             yield Fault(
                 made.subject, _refusal("the log holds another release than this at its leaf", "release_mismatch")
             )
+    for index in released_without_document:
+        message = "the release that this leaf stands for is not in the bundle"
+        yield Fault(f"leaf {index}", _refusal(message, "release_mismatch"))
     yield from _chain_faults(releases, "release_missing")
     yield from _head_faults(spendings, releases)
     yield from _order_faults(spendings, releases)
@@ -162,7 +179,7 @@ def _chain_faults(links: Sequence[LoggedSpending | LoggedRelease], reason: str) 
 
 
 def _budget_faults(spendings: Sequence[LoggedSpending]) -> Iterator[Fault]:
-    """Yield where a period changes its budget or its bounds, lies over another, or costs more than it may."""
+    """Yield where a period changes its budget or its bounds, is not of the calendar, or costs more than it may."""
     first: dict[int, Spending] = {}
     for logged in spendings:
         spending = logged.document
@@ -173,17 +190,26 @@ def _budget_faults(spendings: Sequence[LoggedSpending]) -> Iterator[Fault]:
             expected = f"{known.budget}, {known.period}"
             yield Fault(logged.subject, _refusal(message, "budget_changed", expected, found))
     totals = add_up(spendings)
-    for before, after in pairwise(sorted(totals, key=lambda total: total.period.from_ms)):
-        if before.period.until_ms > after.period.from_ms:
-            message = f"it begins before period {before.period.number} ends"
-            subject = f"period {after.period.number}"
-            expected = f"from {before.period.until_ms} on"
-            yield Fault(subject, _refusal(message, "period_overlap", expected, after.period.from_ms))
+    yield from _calendar_faults([one.period for one in first.values()])
     for total in totals:
         if not total.spent.is_within(total.budget):
             subject = f"period {total.period.number}"
             message = "more was spent than the budget allows"
             yield Fault(subject, _refusal(message, "budget_overspent", f"at most {total.budget}", total.spent))
+
+
+def _calendar_faults(periods: Sequence[Period]) -> Iterator[Fault]:
+    """Yield the periods that lie over another, or not where the first one's length and number put them."""
+    for before, after in pairwise(sorted(periods, key=lambda period: period.from_ms)):
+        if before.until_ms > after.from_ms:
+            message, expected = f"it begins before period {before.number} ends", f"from {before.until_ms} on"
+            yield Fault(f"period {after.number}", _refusal(message, "period_overlap", expected, after.from_ms))
+    for period in periods:
+        # A period of another length, or out of turn, would be a budget that was renewed.
+        expected_period = periods[0].at(period.number)
+        if period != expected_period:
+            message = "it is not of the calendar that the first spending's period is of"
+            yield Fault(f"period {period.number}", _refusal(message, "period_calendar", expected_period, period))
 
 
 def _head_faults(spendings: Sequence[LoggedSpending], releases: Sequence[LoggedRelease]) -> Iterator[Fault]:
@@ -231,6 +257,12 @@ def _order_faults(spendings: Sequence[LoggedSpending], releases: Sequence[Logged
             found = f"release {spending.release} at leaf {made.index}"
         elif made.document.unit != spending.unit:
             found = f"release {spending.release}, which protects one {made.document.unit}"
+        elif not made.document.is_paid_by(spending.charges):
+            message = "the release was made by a mechanism that the spending does not charge"
+            mechanisms = ", ".join(charge.MECHANISM for charge in spending.charges)
+            expected = f"what makes {made.document.vector_source} in the mode {made.document.mode}"
+            yield Fault(logged.subject, _refusal(message, "spending_charges", expected, mechanisms))
+            continue
         else:
             continue
         message = "the spending is not for a release of its unit that comes after it"

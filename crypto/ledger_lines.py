@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .bundle_lines import PROOF_HASHES_MAX, JsonObject, read_hashes, read_index, write_hashes
+from .bundle_lines import JsonObject, read_hashes, read_index, write_hashes
 from .canonical import JsonValue
 from .closed import read_object
 from .release import Release, parse_release
 from .spending import Spending, parse_spending
+from .tlog_proof import PATH_HASHES_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class HeadProof:
     def read(cls, value: JsonValue) -> HeadProof:
         """Read the object that stands in a line."""
         found = read_object(value, "the line's head", frozenset({"path", "position"}))
-        path = read_hashes(found["path"], "the path of the line's head", PROOF_HASHES_MAX)
+        path = read_hashes(found["path"], "the path of the line's head", PATH_HASHES_MAX)
         return cls(read_index(found["position"]), path)
 
 

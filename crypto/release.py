@@ -8,12 +8,13 @@ schema. Format: docs/formats.md, "Pool release v1".
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Literal, TypeAlias
 
 from .canonical import JsonValue, digest_fields
+from .charges import Charge, GaussianEmbedding, GaussianSelection, GaussianSum, LaplaceSelection
 from .closed import (
     Reader,
     encode_closed,
@@ -118,6 +119,14 @@ class Release:
     def to_payload(self) -> bytes:
         """Return the release in canonical JSON; raises `EncodingError` for what `parse_release` would refuse."""
         return encode_closed(self.to_json())
+
+    def is_paid_by(self, charges: Sequence[Charge]) -> bool:
+        """Say whether the mechanisms that made this are among *charges*: embeddings, or a selection and perhaps its sums."""
+        if self.mode == "noised":
+            return any(isinstance(charge, GaussianEmbedding) for charge in charges)
+        selected = [one.keys_max for one in charges if isinstance(one, LaplaceSelection | GaussianSelection)]
+        summed = [one.keys_max for one in charges if isinstance(one, GaussianSum)]
+        return bool(selected) and (self.vector_source != "dp_mean" or max(summed, default=0) >= max(selected))
 
     def digest(self) -> str:
         """Return `sha256:…`, what the body of its leaf, the next release and the pool's receipts carry."""

@@ -79,6 +79,12 @@ class Period:
     from_ms: int
     until_ms: int
 
+    def at(self, number: int) -> Period:
+        """Return the period called *number* of the calendar that this one is of: all are equally long, in a row."""
+        length_ms = self.until_ms - self.from_ms
+        from_ms = self.from_ms + (number - self.number) * length_ms
+        return Period(number, from_ms, from_ms + length_ms)
+
 
 @dataclass(frozen=True, slots=True)
 class Spending:

@@ -15,12 +15,15 @@ from .ledger_documents import Amount, Charge, Period, Release, Spending
 from .records import Body
 
 SPENDING, RELEASE = 8, 9
+SELECTIONS = ("laplace_selection", "gaussian_selection")
 NOTHING = Amount(0, 0, 0)
 
 
 def check_ledger(audit: Audit) -> Iterator[Refused]:
     """Everything that is wrong, in the order of the page; nothing where a bundle has nothing of a ledger."""
     yield from _check_spendings(audit)
+    if audit.manifest.scope.organisation is not None and not audit.contents.spendings:
+        yield Refused("spending_missing", "the organisation that is named spent nothing")
     yield from _check_order(list(audit.contents.spendings.values()), "spending_missing")
     yield from _check_periods(list(audit.contents.spendings.values()))
     yield from _check_releases(audit)
@@ -83,18 +86,24 @@ def _check_periods(spendings: list[Spending]) -> Iterator[Refused]:
         if (known.budget, known.period) != (spending.budget, spending.period):
             yield Refused("budget_changed", f"period {spending.period.number}")
         sums[spending.period.number] = sums.get(spending.period.number, NOTHING).plus(spending.stated)
-    yield from _check_overlaps([spending.period for spending in first.values()])
+    yield from _check_calendar([spending.period for spending in first.values()])
     for number, total in sums.items():
         if not total.fits(first[number].budget):
             yield Refused("budget_overspent", f"period {number}")
 
 
-def _check_overlaps(periods: list[Period]) -> Iterator[Refused]:
+def _check_calendar(periods: list[Period]) -> Iterator[Refused]:
+    """No two periods share a moment, and each lies as far from the first as its number says; all are equally long."""
     until_ms = 0
     for period in sorted(periods, key=lambda period: (period.from_ms, period.until_ms)):
         if period.from_ms < until_ms:
             yield Refused("period_overlap", f"period {period.number}")
         until_ms = max(until_ms, period.until_ms)
+    for period in periods:
+        length_ms = periods[0].until_ms - periods[0].from_ms
+        begins_ms = periods[0].from_ms + length_ms * (period.number - periods[0].number)
+        if (period.from_ms, period.until_ms) != (begins_ms, begins_ms + length_ms):
+            yield Refused("period_calendar", f"period {period.number}")
 
 
 def _check_releases(audit: Audit) -> Iterator[Refused]:
@@ -142,9 +151,23 @@ def _check_purposes(audit: Audit) -> Iterator[Refused]:
     """f: every spending is for a release that stands behind it, or for the next one that there will be."""
     releases = audit.contents.releases
     last_index, last_number = (releases[-1].index, releases[-1].release.number) if releases else (-1, 0)
-    behind = {(line.release.number, line.release.unit): line.index for line in releases}
+    made = {(line.release.number, line.release.unit): line for line in releases}
     for index, spending in audit.contents.spendings.items():
-        is_for_one = behind.get((spending.release, spending.unit), -1) > index
+        line = made.get((spending.release, spending.unit))
         is_for_the_next = index > last_index and spending.release == last_number + 1
-        if not is_for_one and not is_for_the_next:
+        if line is not None and line.index > index:
+            if not _pays_for(spending.charges, line.release.vector_source):
+                yield Refused("spending_charges", f"number {spending.number}")
+        elif not is_for_the_next:
             yield Refused("spending_order", f"number {spending.number}")
+
+
+def _pays_for(charges: Sequence[Charge], vector_source: str) -> bool:
+    """Whether the mechanisms that such vectors, and what they belong to, come out of are among these."""
+    if vector_source == "noised":
+        return any(charge.mechanism == "gaussian_embedding" for charge in charges)
+    selected = [charge.keys_max for charge in charges if charge.mechanism in SELECTIONS]
+    summed = [charge.keys_max for charge in charges if charge.mechanism == "gaussian_sum"]
+    if vector_source == "dp_mean":
+        return bool(selected and summed) and max(selected) <= max(summed)
+    return bool(selected)

@@ -59,6 +59,11 @@ class Charge:
     mechanism: str
     numbers: tuple[int, ...]
 
+    @property
+    def keys_max(self) -> int:
+        """How many keys it is over, for a mechanism that says so."""
+        return self.numbers[MECHANISMS[self.mechanism].index("keys_max")]
+
 
 @dataclass(frozen=True, slots=True)
 class Period:
@@ -99,6 +104,7 @@ class Release:
     previous: str | None
     state: str
     unit: str
+    vector_source: str
 
 
 def read_spending(value: Json) -> Spending:
@@ -159,6 +165,7 @@ def read_release(value: Json) -> Release:
         previous=previous,
         state=state,
         unit=unit,
+        vector_source=source,
     )
 
 

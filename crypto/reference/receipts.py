@@ -58,6 +58,20 @@ def check_receipt(audit: Audit, index: int, used: frozenset[str]) -> None:
     audit.receipts[receipt.statement] = (index, receipt)
 
 
+def check_pool(audit: Audit) -> None:
+    """Raise Refused for a pool that the scope opens for no receipt and no policy of the bundle."""
+    if audit.pool is None or audit.pool.first:
+        return
+    for signed in audit.contents.receipts.values():
+        try:
+            receipt = read_receipt(_in_form(signed))
+        except NotInForm:
+            continue
+        if receipt.tenant in audit.pool.pseudonyms:
+            return
+    raise Refused("pool_superfluous", audit.pool.principal.tenant)
+
+
 def _check_release(audit: Audit, receipt: Receipt, index: int, side: Side) -> None:
     """A receipt of the pool names what was released before it, and no other receipt names any."""
     named_releases = [digest for kind, digest in receipt.evidence if kind == RELEASE_EVIDENCE]
@@ -133,7 +147,9 @@ def check_evidence(audit: Audit, index: int) -> None:
     check_signer(audit, signed, index, embedding.issued_at_ms, ("runner",))
     if embedding.of not in audit.receipts:
         raise Refused("evidence_mismatch", embedding.of)
-    if embedding.tenant != audit.side(embedding.tenant).principal.pseudonym(embedding.issued_at_ms):
+    _, receipt = audit.receipts[embedding.of]
+    side = audit.side(embedding.tenant)
+    if embedding.tenant != side.principal.pseudonym(embedding.issued_at_ms) or side is not audit.side(receipt.tenant):
         raise Refused("tenant_mismatch", embedding.tenant)
 
 

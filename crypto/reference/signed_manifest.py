@@ -111,9 +111,12 @@ def _scope(value: Json) -> Scope:
     found = shape.closed(
         value, "model_version", "organisation", "pool", "pseudonyms", "since_ms", "until_ms", "tenant"
     )  # fmt: skip
+    tenant, pool = _principal(found["tenant"], found["pseudonyms"]), shape.optional(found["pool"], _pool)
+    if pool is not None and pool.tenant == tenant.tenant:
+        raise NotInForm("the pool is another tenant")
     return Scope(
-        tenant=_principal(found["tenant"], found["pseudonyms"]),
-        pool=shape.optional(found["pool"], _pool),
+        tenant=tenant,
+        pool=pool,
         organisation=shape.optional(found["organisation"], lambda name: shape.unhex(name, 16).hex()),
         since_ms=shape.optional(found["since_ms"], shape.integer),
         until_ms=shape.optional(found["until_ms"], shape.integer),

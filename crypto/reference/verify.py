@@ -137,6 +137,7 @@ def _check_receipts_and_hits(audit: Audit, findings: _Findings) -> None:
     held = audit.contents
     used = frozenset(hit.receipt for line in held.hits for hit in line.hits)
     findings.collect(receipts.check_policies, audit)
+    findings.collect(receipts.check_pool, audit)
     for index in held.receipts:
         findings.collect(receipts.check_receipt, audit, index, used)
     findings.collect(receipts.check_models, audit)

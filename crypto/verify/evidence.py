@@ -30,7 +30,7 @@ def check_evidence(
             _verify_evidence_signer(item, standing)
             if isinstance(item, ReadEmbedding):
                 _verify_subject(item.statement.statement, receipts)
-                principals.verify_at(item.statement.tenant, item.statement.issued_at_ms)
+                _verify_side(item, receipts[item.statement.statement], principals)
                 vectors += 1
             else:
                 unknown["receipt batch"] += 1
@@ -62,6 +62,16 @@ def _verify_subject(statement: str, receipts: dict[str, ReadReceipt]) -> None:
     if statement not in receipts:
         message = "the evidence is about a receipt that is not in the bundle"
         raise VerificationError(message, reason="evidence_mismatch", actual=statement)
+
+
+def _verify_side(item: ReadEmbedding, receipt: ReadReceipt, principals: Principals) -> None:
+    """Check that the vector is of the one of both, tenant or pool, whose the receipt is (`tenant_mismatch`)."""
+    principals.verify_at(item.statement.tenant, item.statement.issued_at_ms)
+    of_pool = principals.pool.is_ours(receipt.statement.tenant)
+    if principals.pool.is_ours(item.statement.tenant) != of_pool:
+        expected = "the pool's pseudonym" if of_pool else "the tenant's"
+        message = "the vector is another's than the receipt that it is about"
+        raise VerificationError(message, reason="tenant_mismatch", expected=expected, actual=item.statement.tenant)
 
 
 def _describe(notes: Notes, vectors: int, unknown: Counter[str]) -> None:

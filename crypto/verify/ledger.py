@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ..bodies import PoolRelease, PrivacySpending
 from ..bundle import BundleParts
 from ..charges import Budget, Cost
@@ -25,11 +27,14 @@ def check_ledger(notes: Notes, parts: BundleParts) -> None:
     releases = [
         LoggedRelease(line.index, line.document, released.pop(line.index, None), line.head) for line in parts.releases
     ]
-    for index in sorted(spent):
-        notes.fail("spending_mismatch", f"leaf {index}", "the spending that this leaf stands for is not in the bundle")
-    for index in sorted(released):
-        notes.fail("release_mismatch", f"leaf {index}", "the release that this leaf stands for is not in the bundle")
-    for fault in find_faults(parts.scope.organisation, spendings, releases):
+    faults = find_faults(
+        parts.scope.organisation,
+        spendings,
+        releases,
+        spent_without_document=sorted(spent),
+        released_without_document=sorted(released),
+    )
+    for fault in faults:
         notes.add(Failure.of(fault.subject, fault.error))
     if spendings or releases or parts.scope.organisation is not None:
         notes.detail = _describe(parts.scope.organisation, spendings, releases)
@@ -47,8 +52,11 @@ def _describe(organisation: str | None, spendings: list[LoggedSpending], release
         said.append(f"{len(spendings):,} spendings of organisation {organisation} in a row")
     totals = add_up(spendings)
     said += [describe_total(total) for total in totals[-PERIODS_TOLD_MAX:]]
-    if len(totals) > PERIODS_TOLD_MAX:
-        said.append(f"{len(totals) - PERIODS_TOLD_MAX:,} earlier periods are added up and not told")
+    if untold := totals[:-PERIODS_TOLD_MAX]:
+        most = _describe_cost(_largest(total.budget for total in untold))
+        said.append(
+            f"{len(untold):,} earlier periods are added up and not told, none of them with more than a budget of {most}"
+        )
     waiting = sum(logged.index > (releases[-1].index if releases else -1) for logged in spendings)
     if waiting:
         said.append(f"{waiting:,} spendings lie behind the last release, so no head shows yet that they are all")
@@ -57,6 +65,12 @@ def _describe(organisation: str | None, spendings: list[LoggedSpending], release
         " uncharged, is the operator's word"
     )
     return "; ".join(said)
+
+
+def _largest(budgets: Iterable[Budget]) -> Budget:
+    """Return the largest of each of the three numbers."""
+    rows = [(one.epsilon_micro, one.rho_nano, one.delta_atto) for one in budgets]
+    return Budget(*map(max, zip(*rows, strict=True)))
 
 
 def describe_total(total: PeriodTotal) -> str:

@@ -4,10 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from ..bodies import PolicyEvent
+from ..bundle import BundleParts
 from ..errors import VerificationError
 from ..ledger_lines import ReleaseLine
 from ..release import EVIDENCE_TYPE
 from ..statement import ReceiptStatement
+from .readings import Readings, ReadReceipt
+from .tenancy import Tenancy
+
+
+def verify_opened(parts: BundleParts, readings: Readings, pool: Tenancy) -> None:
+    """Check that the scope opens a pool only where a receipt or a policy of it is in the bundle.
+
+    Raises `VerificationError` (`pool_superfluous`).
+    """
+    if parts.scope.pool is None:
+        return
+    policies = (line.body.tenant for line in parts.bodies if isinstance(line.body, PolicyEvent))
+    receipts = (one.statement.tenant for one in readings.receipts if isinstance(one, ReadReceipt))
+    if not any(map(pool.is_ours, policies)) and not any(map(pool.is_ours, receipts)):
+        message = "the scope opens a pool of which neither a receipt nor a policy is in the bundle"
+        raise VerificationError(message, reason="pool_superfluous", expected="no pool", actual=parts.scope.pool.tenant)
 
 
 def index_releases(lines: Iterable[ReleaseLine]) -> dict[str, ReleaseLine]:

@@ -35,9 +35,9 @@ from .history import check_rollback, check_witnesses
 from .hits import verify_hit_receipt, verify_tier
 from .options import AuditOptions, Verification
 from .outer import check_trust
-from .pool import names_release, verify_form
+from .pool import names_release, refuse_release, verify_form
 from .readings import ReadReceipt
-from .receipts import verify_receipt_signer
+from .receipts import verify_allowed, verify_receipt_signer
 from .standing import make_standing
 
 _FIRST_LINE = b"c2sp.org/tlog-proof@"
@@ -138,9 +138,10 @@ def _check_inclusion(notes: Notes, file: _ProofFile, point: Checkpoint, trust: T
 
 
 def _check_receipt(notes: Notes, receipt: ReadReceipt, trust: Trust) -> ReadReceipt:
-    verify_receipt_signer(receipt, make_standing(trust, StatusList(0, (), (), 1)))
-    statement = receipt.statement
+    statement, standing = receipt.statement, make_standing(trust, StatusList(0, (), (), 1))
+    verify_receipt_signer(receipt, standing)
     release = f", a receipt of the pool for release {verify_form(statement)}" if names_release(statement) else ""
+    verify_allowed(statement, standing)
     notes.detail = (
         f"{receipt_id(receipt.digest)} of {format_time(statement.issued_at_ms)} by key {statement.signer[:16]}…, model"
         f" {statement.model_version}, statement {receipt.digest}{release}: signature, signer, role, time and allowed"
@@ -169,10 +170,12 @@ def _verify_origin(record: HitRecord, statement: ReceiptStatement) -> None:
     """Check that a hit answered with its own tenant's receipt, or in the tier `pool` with one of the pool.
 
     What can be told without keys: within one epoch a tenant has one pseudonym. Raises `VerificationError`: `hit_tier`,
-    `tenant_mismatch`.
+    `release_unlogged`, `tenant_mismatch`.
     """
     of_pool = names_release(statement) and statement.tenant != record.tenant
     verify_tier(record, of_pool=of_pool)
+    if not of_pool:
+        refuse_release(statement)
     if of_pool or epoch_of(statement.issued_at_ms) != epoch_of(record.at_ms):
         return
     if statement.tenant != record.tenant:

@@ -14,7 +14,7 @@ from ..manifest import model_version
 from ..report import Failure
 from ..statement import ReceiptStatement, runtime_digest
 from .findings import Notes
-from .pool import index_releases, refuse_release, verify_release
+from .pool import index_releases, refuse_release, verify_opened, verify_release
 from .readings import Readings, ReadReceipt, Unreadable
 from .standing import Standing
 from .tenancy import Policies, Principals
@@ -33,6 +33,8 @@ class ReceiptRules:
 
 def check_receipts(notes: Notes, readings: Readings, rules: ReceiptRules) -> tuple[ReadReceipt, ...]:
     """Return the receipts in which nothing is wrong, in the order of the log."""
+    with notes.about("the scope's pool"):
+        verify_opened(rules.parts, readings, rules.principals.pool)
     manifests = _check_manifests(notes, rules.parts.models)
     # Worked out once: a manifest may be long, and receipts many.
     runtimes = {version: runtime_digest(manifest) for version, manifest in manifests.items()}
@@ -51,6 +53,7 @@ def check_receipts(notes: Notes, readings: Readings, rules: ReceiptRules) -> tup
                 raise VerificationError("this receipt stands in the bundle twice", reason="receipt_replayed")
             verify_receipt_signer(receipt, rules.standing, signed)
             _verify_pool(receipt, rules, releases)
+            verify_allowed(receipt.statement, rules.standing)
             _verify_model(receipt.statement, manifests, runtimes)
             _verify_belonging(receipt, rules, receipt.digest in reused)
         seen.add(receipt.digest)
@@ -63,9 +66,9 @@ def check_receipts(notes: Notes, readings: Readings, rules: ReceiptRules) -> tup
 
 
 def verify_receipt_signer(receipt: ReadReceipt, standing: Standing, signed: bool = True) -> None:
-    """Check the signature (where *signed* asks for it), and the signer's role, time, status and models.
+    """Check the signature (where *signed* asks for it), and the signer's role, time and status.
 
-    Raises `VerificationError`: `signer_…`, `signature_invalid`, `model_not_allowed`.
+    Raises `VerificationError`: `signer_…`, `signature_invalid`.
     """
     statement = receipt.statement
     role, key = standing.find(statement.signer)
@@ -79,6 +82,11 @@ def verify_receipt_signer(receipt: ReadReceipt, standing: Standing, signed: bool
             actual=f"the {role}'s",
         )
     standing.verify_time(statement.signer, statement.issued_at_ms, receipt.index)
+
+
+def verify_allowed(statement: ReceiptStatement, standing: Standing) -> None:
+    """Check that the signer may attest the model; raises `VerificationError` (`model_not_allowed`)."""
+    _, key = standing.find(statement.signer)
     if statement.grade == "attested" and statement.model_version not in key.models:
         raise VerificationError(
             "the trust file does not let this runner attest this model",

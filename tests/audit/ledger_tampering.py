@@ -479,7 +479,7 @@ def _() -> Attempt:
     return resealed(manifest=put("scope", "pool", to=None))
 
 
-@deceit("65l-pool-of-another-tenant", "release_unlogged", "tenant_mismatch")
+@deceit("65l-pool-of-another-tenant", "pool_superfluous")
 def _() -> Attempt:
     return resealed(manifest=put("scope", "pool", "tenant", to="ten_zzzzzzzzzzzzzzzz"))
 

@@ -47,12 +47,12 @@ def test_releases_are_checked_where_the_tenant_never_spent() -> None:
     assert "never spent" in check.detail
 
 
-def test_an_organisation_without_any_spending_is_covered_and_empty(honest: HonestBundle) -> None:
+def test_an_organisation_that_is_named_and_spent_nothing_is_refused() -> None:
     bundle = make_bundle(Plan(receipts=1, hits=0))
     scope = replace(bundle.parts.scope, organisation="0" * 32)
-    check = check_of(verify(bundle, replace(bundle.parts, scope=scope)), "ledger")
-    assert check.status == "passed"
-    assert "0 spendings of organisation" in check.detail
+    found = verify(bundle, replace(bundle.parts, scope=scope))
+    assert reasons(found) == [("ledger", "spending_missing")]
+    assert "0 spendings of organisation" in check_of(found, "ledger").detail
 
 
 @pytest.mark.parametrize("member", ["spendings", "releases"])
