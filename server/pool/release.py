@@ -42,6 +42,7 @@ from server.store.vote_keys import VoteKeyRepository
 from server.store.votes import VoteRepository
 from tenants.identifiers import OrganisationId, TenantId
 from tenants.key_providers import KeyProvider
+from tenants.sealing import DataKey
 
 log = structlog.get_logger()
 
@@ -139,7 +140,9 @@ class PoolReleaser:
         payers = await self._find_payers()
         if len(payers) < self._rules.terms.organisations_min:
             return await self._end(epoch, "empty", TOO_FEW)
+        # Nothing is paid for that could not be counted or found afterwards.
         await asyncio.to_thread(self._parts.embed, [PROBE])
+        await self._parts.database.read(lambda connection: self._open_key(connection, epoch))
         begun = await self._begin(pool, epoch, payers)
         if isinstance(begun, EpochRecord):
             return begun
@@ -197,16 +200,20 @@ class PoolReleaser:
         terms = self._rules.terms
 
         def read(connection: Connection) -> list[Selected]:
-            wrapped = VoteKeyRepository(connection).get(epoch)
-            if wrapped is None:
+            key = self._open_key(connection, epoch)
+            if key is None:
                 return []  # nobody voted: there is no key to look at, and no noise to draw
-            key = open_vote_key(self._parts.provider, wrapped)
             voters = [voter_tag(key, organisation) for organisation in begun.payers]
             votes, with_vectors = VoteRepository(connection).load(epoch), terms.vector_source == "dp_mean"
             counted = tally(votes, key, voters, keys_max=terms.keys_max, with_vectors=with_vectors)
             return draw_release(counted, terms, self._parts.noise, dimension=self._parts.dimension)
 
         return self._parts.database.read_now(read)
+
+    def _open_key(self, connection: Connection, epoch: int) -> DataKey | None:
+        """Return the key of the votes of *epoch*, None where nobody voted; raises `SealedError`, `UnsealError`."""
+        wrapped = VoteKeyRepository(connection).get(epoch)
+        return None if wrapped is None else open_vote_key(self._parts.provider, wrapped)
 
     def _persist(
         self, pool: TenantContext, epoch: int, begun: Begun, released: Sequence[Released], connection: Connection

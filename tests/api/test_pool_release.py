@@ -13,12 +13,14 @@ import pytest
 
 from crypto.release import parse_release
 from crypto.spending import parse_spending
+from server.pool import release
 from server.pool.errors import EpochOpen, ReleaseRunning
 from server.pool.status import pool_status
 from server.store.ledger import LedgerRepository
 from server.store.platform import PlatformRepository
 from server.store.pool_items import PoolItemRepository
 from server.store.pool_records import EpochRecord
+from tenants.errors import SealedError
 from tests.pool_houses import EPOCH_S, QUESTION, START_MS, PoolHouse, pool_house
 from tests.signing_runner import unavailable
 
@@ -208,6 +210,25 @@ def test_an_attempt_that_failed_is_void_and_the_next_one_is_paid_for_anew(tmp_pa
         void, out = (parse_release(row.document.encode()) for row in house.releases())
         assert (void.state, void.items.count, void.organisations) == ("void", 0, 12)
         assert (out.state, out.items.count, out.previous) == ("released", 1, void.digest())
+
+    run(tmp_path, scenario)
+
+
+def test_nothing_is_paid_for_where_the_votes_cannot_be_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sealed(*_: object) -> None:
+        raise SealedError("the key-encryption key is not here")
+
+    async def scenario(house: PoolHouse) -> None:
+        await house.ask(QUESTION, ALL[:11])
+        epoch = house.epoch
+        with monkeypatch.context() as patched:
+            patched.setattr(release, "open_vote_key", sealed)
+            with pytest.raises(SealedError):
+                await house.release_last()
+        assert house.releases() == [] and spendings(house) == []
+        assert (await house.parts.releaser.release(epoch)).state == "released"
 
     run(tmp_path, scenario)
 
