@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from .archive import read_archive, write_archive
@@ -35,7 +35,7 @@ from .dsse import PAYLOAD_BUNDLE, Envelope, sign_envelope
 from .ed25519 import Signer
 from .errors import EncodingError, VerificationError
 from .leaf import LEAF_BYTES
-from .ledger_lines import ReleaseLine, SpendingLine
+from .ledger_lines import ReleaseLine, SpendingLine, refuse_many_selections
 from .status import StatusList, parse_status_list
 
 MANIFEST_MEMBER: Final = "bundle.json"
@@ -213,7 +213,7 @@ def read_parts(manifest: BundleManifest, members: Mapping[str, bytes]) -> Bundle
         _refuse_unordered(parts)
     except EncodingError as error:
         raise VerificationError(str(error), reason="malformed") from None
-    return parts
+    return replace(parts, spendings=tuple(line.settled() for line in parts.spendings))
 
 
 def _encode_lines(lines: Iterable[JsonObject]) -> bytes:
@@ -236,7 +236,7 @@ def _read_lines(members: Mapping[str, bytes], name: str, read: Callable[[JsonVal
 
 
 def _refuse_unordered(parts: BundleParts) -> None:
-    """Check the order of every member's lines, which also refuses a line that stands twice."""
+    """Check the order of every member's lines, which also refuses a line that stands twice, and what is too much."""
     refuse_unsorted([line.index for line in parts.bodies], "the lines of bodies.jsonl")
     refuse_unsorted([line.signed.checkpoint.size for line in parts.checkpoints], "the lines of checkpoints.jsonl")
     refuse_unsorted([line.index for line in parts.evidence], "the lines of evidence.jsonl")
@@ -248,6 +248,7 @@ def _refuse_unordered(parts: BundleParts) -> None:
     refuse_unsorted([line.index for line in parts.receipts], "the lines of receipts.jsonl")
     refuse_unsorted([line.index for line in parts.releases], "the lines of releases.jsonl")
     refuse_unsorted([line.index for line in parts.spendings], "the lines of spendings.jsonl")
+    refuse_many_selections(parts.spendings)
 
 
 def _read_checkpoint(data: bytes) -> str:

@@ -6,14 +6,21 @@ Reading raises `EncodingError` or `VerificationError`, as for every other line; 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from .bundle_lines import JsonObject, read_hashes, read_index, write_hashes
 from .canonical import JsonValue
+from .charges import GaussianSelection, LaplaceSelection
 from .closed import read_object
+from .errors import EncodingError
 from .release import Release, parse_release
-from .spending import Spending, parse_spending
+from .spending import Spending, read_stated
 from .tlog_proof import PATH_HASHES_MAX
+
+#: Different ones of a whole ledger: each takes milliseconds to work out, and a house has as many as it had settings.
+SELECTIONS_MAX: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +55,20 @@ class SpendingLine:
 
     @classmethod
     def read(cls, value: JsonValue) -> SpendingLine:
-        """Read the line's object."""
+        """Read the line's object; what the spending costs is worked out by nobody yet."""
         found = read_object(value, "the line", frozenset({"document", "index"}))
-        return cls(read_index(found["index"]), parse_spending(found["document"]))
+        return cls(read_index(found["index"]), read_stated(found["document"]))
+
+    def settled(self) -> SpendingLine:
+        """Return the line without sums where they are right, as whoever spends writes it."""
+        return SpendingLine(self.index, self.document.settled())
+
+
+def refuse_many_selections(lines: Sequence[SpendingLine]) -> None:
+    """Raise `EncodingError` for more than `SELECTIONS_MAX` different charges that have a threshold."""
+    charges = {charge for line in lines for charge in line.document.charges}
+    if sum(isinstance(charge, LaplaceSelection | GaussianSelection) for charge in charges) > SELECTIONS_MAX:
+        raise EncodingError(f"the ledger names more than {SELECTIONS_MAX} different selections")
 
 
 @dataclass(frozen=True, slots=True)

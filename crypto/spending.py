@@ -134,6 +134,10 @@ class Spending:
         """Return `sha256:…`, what the body of its leaf and the next spending carry."""
         return "sha256:" + digest_fields(SCHEMA, self.to_payload()).hex()
 
+    def settled(self) -> Spending:
+        """Return the spending without sums of its own where those that it states are right."""
+        return replace(self, stated=None) if self.stated == self.cost else self
+
     def verify_arithmetic(self) -> None:
         """Compare what is stated with the charges; raises `VerificationError` (`spending_arithmetic`)."""
         if self.stated not in (None, self.cost):
@@ -151,8 +155,12 @@ def parse_spending(value: JsonValue | bytes) -> Spending:
 
     Raises `VerificationError` (`malformed`).
     """
-    spending = _read(parse_closed(value, SPENDING_BYTES_MAX, "the spending"))
-    return replace(spending, stated=None) if spending.stated == spending.cost else spending
+    return read_stated(parse_closed(value, SPENDING_BYTES_MAX, "the spending")).settled()
+
+
+def read_stated(value: JsonValue) -> Spending:
+    """Read a spending with the sums that it states, none of which is worked out; raises `EncodingError`."""
+    return _read(value)
 
 
 def _read(value: JsonValue) -> Spending:

@@ -20,6 +20,8 @@ BATCH_MAX = 2**16
 OPENING_KINDS = ("output", "output_tokens", "prompt", "prompt_tokens", "text", "vector")
 #: A tree of 2^53 - 1 leaves has paths of 53 hashes.
 PATH_MAX = 63
+#: Different charges with a threshold, which take long to work out.
+SELECTIONS_MAX = 256
 SIGNATURE_CHARACTERS_MAX = 2**21
 
 
@@ -117,6 +119,9 @@ def read_contents(members: dict[str, bytes]) -> Contents:
         shape.check_ascending([line.index for line in contents.releases])
         spendings = _by_index(members["spendings.jsonl"], "document")
         contents.spendings = {index: read_spending(document) for index, document in spendings.items()}
+        charges = {charge for spending in contents.spendings.values() for charge in spending.charges}
+        if sum(charge.mechanism.endswith("_selection") for charge in charges) > SELECTIONS_MAX:
+            raise NotInForm("too many different selections")
     return contents
 
 

@@ -27,7 +27,7 @@ from tests.audit.checking import check_of, reasons, verify, verify_proof
 from tests.audit.ledger_tampering import OTHER, PLENTY, answered, spent, told
 from tests.audit.pools import PERIOD_MS, PoolSide
 from tests.audit.random_pools import random_charge, random_pool_attempt
-from tests.audit.tampering import Attempt, attempt, forged
+from tests.audit.tampering import Attempt, attempt, forged, lines, reseal
 from tests.audit.verifiers import VERIFIERS, ask_first, ask_second
 
 BOTH = pytest.mark.parametrize("verifier", VERIFIERS)
@@ -306,6 +306,20 @@ def test_no_charge_takes_long(cost: Callable[[Any], Cost]) -> None:
         before = time.process_time()
         cost(charge)
         assert time.process_time() - before < CHARGE_S_MAX, charge
+
+
+@BOTH
+@pytest.mark.parametrize(("each", "reason"), [(7, "spending_mismatch"), (8, "malformed")])
+def test_a_ledger_names_no_more_selections_than_an_auditor_has_time_for(each: int, reason: str, verifier: str) -> None:
+    """Of 700 spendings with eight each, a bundle of a megabyte, the first made three minutes' work."""
+    bundle = forged(lambda world, policy: [world.pool.add_spending() for _ in range(36)] and world.pool.add_release())
+
+    def change(found: list[dict[str, Any]]) -> None:
+        for place, one in enumerate(found):
+            charges = (LaplaceSelection(10**6 + 8 * place + number, 20, 11) for number in range(each))
+            one["document"]["charges"] = [charge.to_json() for charge in sorted_charges(charges)]
+
+    assert ended(verifier, reseal(bundle, spendings_jsonl=lines(change))) == (1, reason)
 
 
 # Anything at all
