@@ -214,9 +214,7 @@ def test_an_attempt_that_failed_is_void_and_the_next_one_is_paid_for_anew(tmp_pa
     run(tmp_path, scenario)
 
 
-def test_nothing_is_paid_for_where_the_votes_cannot_be_opened(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_paid_for_where_the_votes_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def sealed(*_: object) -> None:
         raise SealedError("the key-encryption key is not here")
 
