@@ -182,7 +182,12 @@ class TenantDirectory:
         """Return the tenant's data keys, with a new epoch's in front of what is sealed from now on if it is time."""
         now_ms = self._clock.now_ms()
         try:
-            created_at_ms, sealed_count = await self._database.read(lambda connection: _usage_of(connection, tenant))
+            # Read together: another process may have added an epoch since, and one that is not due is then the new one.
+            (created_at_ms, sealed_count), wrapped = await self._database.read(
+                lambda connection: (_usage_of(connection, tenant), DataKeyRepository(connection, tenant).list_all())
+            )
+            if not wrapped:
+                raise AuthenticationError("this key's tenant is not active")
             if not is_rotation_due(created_at_ms, sealed_count, now_ms):
                 return wrapped
             key = new_wrapped_key(self._provider, tenant, wrapped[-1].epoch + 1, self._random)
