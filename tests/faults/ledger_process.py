@@ -7,9 +7,6 @@ on a line, before there is anything to show for it.
 from __future__ import annotations
 
 import json
-import os
-import sys
-import traceback
 from typing import Any
 
 from sqlalchemy import Connection
@@ -18,6 +15,7 @@ from server.store.database import Database
 from server.store.errors import BudgetExhausted
 from server.store.pool import PoolRepository
 from server.store.pool_records import StoredRelease
+from tests.faults.forking import fork_for_each_line
 from tests.faults.log_process import Killer
 from tests.ledger_worlds import begin, finish, spend
 
@@ -70,25 +68,5 @@ def pay(connection: Connection, killer: Killer) -> StoredRelease:
     return found
 
 
-def be_child(asked: dict[str, Any]) -> None:
-    """Do as *asked*, and end this process however that ends."""
-    try:
-        release_until_stopped(**asked)
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
-    os._exit(0)
-
-
-def main() -> None:
-    """Fork for each line, and tell how the child ended."""
-    for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            be_child(json.loads(line))
-        _, status = os.waitpid(child, 0)
-        print(json.dumps({"code": os.waitstatus_to_exitcode(status)}), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    fork_for_each_line(lambda asked: release_until_stopped(**asked))

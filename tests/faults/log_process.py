@@ -10,8 +10,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from server.log.keys import load_signing_key
 from server.log.storage import DirectoryStorage
 from server.log.transactions import DirectTransactions, Result
 from tests.fakes import FakeClock, SystemLikeRandom
+from tests.faults.forking import fork_for_each_line
 from tests.log_worlds import LogWorld
 
 
@@ -125,25 +124,5 @@ def sequence(folder: Path, steps: int, crash: str, passing: int, now_ms: int) ->
     world.close()
 
 
-def be_child(asked: dict[str, Any]) -> None:
-    """Sequence as *asked*, and end this process however that ends."""
-    try:
-        sequence(Path(asked.pop("folder")), **asked)
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
-    os._exit(0)
-
-
-def main() -> None:
-    """Fork for each line, and tell how the child ended."""
-    for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            be_child(json.loads(line))
-        _, status = os.waitpid(child, 0)
-        print(json.dumps({"code": os.waitstatus_to_exitcode(status)}), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    fork_for_each_line(lambda asked: sequence(Path(asked.pop("folder")), **asked))

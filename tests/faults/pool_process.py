@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
-import traceback
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +17,7 @@ from server.pool.release import PoolReleaser
 from server.pool.writer import ReleaseWriter
 from server.store.ledger import LedgerRepository
 from server.store.vote_keys import VoteKeyRepository
+from tests.faults.forking import fork_for_each_line
 from tests.faults.log_process import Killer
 from tests.pool_houses import KnownNoise, pool_house
 
@@ -81,27 +79,12 @@ async def serve(folder: Path, now_ms: int, noise: ToldNoise) -> None:
         pass
 
 
-def be_child(asked: dict[str, Any]) -> None:
-    """Do as *asked*, and end this process however that ends."""
+def work(asked: dict[str, Any]) -> None:
+    """Start a gateway as *asked*, to be killed where it says."""
     killer = Killer(asked["crash"], asked["passing"])
     arm(killer)
-    try:
-        asyncio.run(serve(Path(asked["folder"]), asked["now_ms"], ToldNoise(killer)))
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
-    os._exit(0)
-
-
-def main() -> None:
-    """Fork for each line, and tell how the child ended."""
-    for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            be_child(json.loads(line))
-        _, status = os.waitpid(child, 0)
-        print(json.dumps({"code": os.waitstatus_to_exitcode(status)}), flush=True)
+    asyncio.run(serve(Path(asked["folder"]), asked["now_ms"], ToldNoise(killer)))
 
 
 if __name__ == "__main__":
-    main()
+    fork_for_each_line(work)
