@@ -88,7 +88,8 @@ def _read(value: JsonValue) -> HitRecord:
     return record
 
 
-def _read_hit(value: JsonValue, where: str) -> Any:
+def read_hit_id(value: JsonValue, where: str) -> Any:
+    """Read the id of a hit; raises `EncodingError`."""
     if not isinstance(value, str) or _HIT.fullmatch(value) is None:
         raise EncodingError(f"{where} is not hit_ and 32 lower-case hexadecimal digits")
     return value
@@ -98,7 +99,7 @@ _READERS: Final[Mapping[str, Reader]] = {
     "schema": one_of(SCHEMA),
     "at_ms": read_integer,
     "derivation": one_of(*DERIVATIONS),
-    "hit": _read_hit,
+    "hit": read_hit_id,
     "policy": read_digest,
     "query": read_hex_32,
     "query_vector": or_null(read_hex_32),
