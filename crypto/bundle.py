@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
+from .applicability_lines import MatchLine, ProofLine, QueryLine
 from .archive import read_archive, write_archive
 from .bundle_lines import (
     LINES_MAX,
@@ -69,6 +70,9 @@ class BundleParts:
     checkpoints: tuple[CheckpointLine, ...] = ()
     releases: tuple[ReleaseLine, ...] = ()
     spendings: tuple[SpendingLine, ...] = ()
+    proofs: tuple[ProofLine, ...] = ()
+    queries: tuple[QueryLine, ...] = ()
+    matches: tuple[MatchLine, ...] = ()
 
     @property
     def counts(self) -> Counts:
@@ -76,7 +80,10 @@ class BundleParts:
         return Counts(
             evidence=len(self.evidence),
             hits=sum(len(line.records) for line in self.hits),
+            matches=len(self.matches),
             openings=len(self.openings),
+            proofs=len(self.proofs),
+            queries=len(self.queries),
             receipts=len(self.receipts),
             releases=len(self.releases),
             spendings=len(self.spendings),
@@ -128,11 +135,14 @@ def encode_members(parts: BundleParts) -> dict[str, bytes]:
         "evidence.jsonl": _encode_lines(line.to_json() for line in parts.evidence),
         "hits.jsonl": _encode_lines(line.to_json() for line in parts.hits),
         "leaves": b"".join(index.to_bytes(INDEX_BYTES, "big") + leaf for index, leaf in sorted(parts.leaves.items())),
+        "matches.jsonl": _encode_lines(line.to_json() for line in parts.matches),
         "models.jsonl": _encode_lines(line.to_json() for line in parts.models),
         "multiproof": b"".join(parts.multiproof),
         "openings.jsonl": _encode_lines(line.to_json() for line in parts.openings),
         "policies.jsonl": _encode_lines(line.to_json() for line in parts.policies),
+        "proofs.jsonl": _encode_lines(line.to_json() for line in parts.proofs),
         "publishers.jsonl": _encode_lines(line.to_json() for line in parts.publishers),
+        "queries.jsonl": _encode_lines(line.to_json() for line in parts.queries),
         "receipts.jsonl": _encode_lines(line.to_json() for line in parts.receipts),
         "releases.jsonl": _encode_lines(line.to_json() for line in parts.releases),
         "spendings.jsonl": _encode_lines(line.to_json() for line in parts.spendings),
@@ -208,6 +218,9 @@ def read_parts(manifest: BundleManifest, members: Mapping[str, bytes]) -> Bundle
         checkpoints=_read_lines(members, "checkpoints.jsonl", CheckpointLine.read),
         releases=_read_lines(members, "releases.jsonl", ReleaseLine.read),
         spendings=_read_lines(members, "spendings.jsonl", SpendingLine.read),
+        proofs=_read_lines(members, "proofs.jsonl", ProofLine.read),
+        queries=_read_lines(members, "queries.jsonl", QueryLine.read),
+        matches=_read_lines(members, "matches.jsonl", MatchLine.read),
     )
     try:
         _refuse_unordered(parts)
@@ -241,10 +254,13 @@ def _refuse_unordered(parts: BundleParts) -> None:
     refuse_unsorted([line.signed.checkpoint.size for line in parts.checkpoints], "the lines of checkpoints.jsonl")
     refuse_unsorted([line.index for line in parts.evidence], "the lines of evidence.jsonl")
     refuse_unsorted([line.batch for line in parts.hits], "the lines of hits.jsonl")
+    refuse_unsorted([line.hit for line in parts.matches], "the lines of matches.jsonl")
     refuse_unsorted([line.model_version for line in parts.models], "the lines of models.jsonl")
     refuse_unsorted([(line.statement, line.kind) for line in parts.openings], "the lines of openings.jsonl")
     refuse_unsorted([line.policy for line in parts.policies], "the lines of policies.jsonl")
+    refuse_unsorted([line.index for line in parts.proofs], "the lines of proofs.jsonl")
     refuse_unsorted([line.model_version for line in parts.publishers], "the lines of publishers.jsonl")
+    refuse_unsorted([line.hit for line in parts.queries], "the lines of queries.jsonl")
     refuse_unsorted([line.index for line in parts.receipts], "the lines of receipts.jsonl")
     refuse_unsorted([line.index for line in parts.releases], "the lines of releases.jsonl")
     refuse_unsorted([line.index for line in parts.spendings], "the lines of spendings.jsonl")

@@ -6,7 +6,7 @@ Format: docs/formats.md, "Bundle v1".
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 from .archive import ARCHIVE_BYTES_MAX
@@ -41,11 +41,14 @@ MEMBER_NAMES: Final = (
     "evidence.jsonl",
     "hits.jsonl",
     "leaves",
+    "matches.jsonl",
     "models.jsonl",
     "multiproof",
     "openings.jsonl",
     "policies.jsonl",
+    "proofs.jsonl",
     "publishers.jsonl",
+    "queries.jsonl",
     "receipts.jsonl",
     "releases.jsonl",
     "spendings.jsonl",
@@ -60,7 +63,10 @@ class Counts:
 
     evidence: int
     hits: int
+    matches: int
     openings: int
+    proofs: int
+    queries: int
     receipts: int
     releases: int
     spendings: int
@@ -182,8 +188,7 @@ def parse_manifest(data: bytes) -> tuple[Envelope, BundleManifest]:
 
 
 def _read_counts(value: JsonValue) -> Counts:
-    names = ("evidence", "hits", "openings", "receipts", "releases", "spendings")
-    return Counts(**read_record(value, "counts", dict.fromkeys(names, read_integer)))
+    return Counts(**read_record(value, "counts", {field.name: read_integer for field in fields(Counts)}))
 
 
 def _read_members(value: JsonValue) -> tuple[Member, ...]:

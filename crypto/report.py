@@ -31,6 +31,7 @@ CHECKS: Final = (
     "publisher",
     "replay",
     "ledger",
+    "applicability",
     "model_status",
     "cross_check",
 )

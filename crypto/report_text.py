@@ -30,6 +30,7 @@ _TITLES: Final = {
     "publisher": "the model's publisher signed its files",
     "replay": "the model gives the same tokens again",
     "ledger": "the organisation's privacy spendings add up, and lie behind what was released",
+    "applicability": "answers found by meaning were close to what was asked",
     "model_status": "no receipt is of a withdrawn model",
     "cross_check": "a second implementation agrees",
 }
