@@ -114,6 +114,7 @@ _FORGET_OPENING: Final = Prepared(
     )
     .values(opening=literal_column("NULL"))
 )
+_STATEMENT: Final = scoped_select(entries, entries.c.embedding_statement).where(entries.c.id == bindparam("entry_id"))
 _DELETE_TAGS: Final = Prepared(scoped_delete(entry_tags).where(entry_tags.c.entry_id == bindparam("entry_id")))
 _TOUCH: Final = Prepared(
     scoped_update(entries)
@@ -207,16 +208,27 @@ class EntryRepository(TenantRepository):
         if self.delete(Selection(entry=entry), at_ms=at_ms) == 0:
             raise NotFound("there is no such entry")
 
-    def set_embedding_statement(self, entry: EntryId, statement: str) -> None:
-        """Note which evidence states this entry's vector; raises `NotFound` for one that is gone or has its own."""
+    def get_embedding_statement(self, entry: EntryId) -> str | None:
+        """Return which evidence states this entry's vector; None where none does, or the entry is gone."""
+        found: str | None = self._run(_STATEMENT, {"entry_id": entry}).scalar()
+        return found
+
+    def set_embedding_statement(self, entry: EntryId, statement: str, *, instead_of: str | None = None) -> None:
+        """Note which evidence states this entry's vector, and forget what opens the evidence that did so before.
+
+        Raises `NotFound` for an entry that is gone, or is stated by other evidence than *instead_of*.
+        """
+        before = entries.c.embedding_statement
+        is_as_before = before.is_(None) if instead_of is None else before == instead_of
+        self._do(_FORGET_OPENING, {"entry_id": entry})
         changed = self._run(
             scoped_update(entries)
-            .where(entries.c.id == bindparam("entry_id"), entries.c.embedding_statement.is_(None))
+            .where(entries.c.id == bindparam("entry_id"), is_as_before)
             .values(embedding_statement=statement),
             {"entry_id": entry},
         )
         if changed.rowcount == 0:
-            raise NotFound("there is no such entry without a statement")
+            raise NotFound("there is no such entry, or another statement is of it by now")
 
     def touch(self, hits: Iterable[tuple[EntryId, int, int]]) -> None:
         """Add up (entry, hits, last at_ms): what eviction goes by. Expiry is absolute and stays where it is."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
+from server.store.applicability import ApplicabilityRepository
 from server.store.receipts import TenantLeafRepository
 from server.store.scoped import TenantRepository, scoped_delete, scoped_select
 from server.store.tables import announced_policies, audit_jobs, evidence, hits, receipts
 
 
 class ProofErasure(TenantRepository):
-    """Erases one tenant's receipts, hits, evidence, announced policies and exports."""
+    """Erases one tenant's receipts, hits, evidence, proofs of applicability, announced policies and exports."""
 
     def run(self) -> list[str]:
         """Delete them, and forget whose the leaves of the log are; return the names of the exports' files.
@@ -18,6 +19,7 @@ class ProofErasure(TenantRepository):
         The leaves stay: they hide what they stand for, and without them nobody else's proof would hold.
         """
         files = [row[0] for row in self._run(scoped_select(audit_jobs, audit_jobs.c.file)) if row[0] is not None]
+        ApplicabilityRepository(self._connection, self._tenant).erase()
         for table in (hits, evidence, receipts, announced_policies, audit_jobs):
             self._run(scoped_delete(table))
         TenantLeafRepository(self._connection, self._tenant).erase()

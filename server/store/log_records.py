@@ -1,4 +1,4 @@
-"""Rows of what is proved, as frozen values: leaves, checkpoints, receipts, hits, evidence, signers, status lists."""
+"""Rows of what is proved, as frozen values: leaves, checkpoints, receipts, hits, evidence, proofs, signers, status lists."""
 
 from __future__ import annotations
 
@@ -89,18 +89,25 @@ class StoredReceipt:
 
 @dataclass(frozen=True, slots=True)
 class NewHit:
-    """A hit about to be stored; *record* is its `crypto.hit.HitRecord` in canonical bytes."""
+    """A hit about to be stored; *record* is its `crypto.hit.HitRecord` in canonical bytes.
+
+    *query_vector* is sealed already, and None where there is none or the tenant keeps none.
+    """
 
     id: str
     at_ms: int
     receipt_id: str
     tier: str
     record: bytes
+    query_vector: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StoredHit:
-    """A hit, and the batch it is logged in: None until the sequencer has made one."""
+    """A hit, and the batch it is logged in: None until the sequencer has made one.
+
+    *query_vector* is sealed, and None where there is none, none was kept, or its time is over.
+    """
 
     id: str
     at_ms: int
@@ -109,6 +116,7 @@ class StoredHit:
     record: bytes
     batch_seq: int | None
     position: int | None
+    query_vector: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +149,54 @@ class StoredEvidence:
     receipt_id: str
     kind: str
     opening: bytes | None
+    created_at_ms: int
+    leaf: bytes
+    body: bytes | None
+    leaf_index: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewWellFormedness:
+    """A well-formedness document about to be stored; *evidence_id* is the embedding statement's, *seq* its own leaf's."""
+
+    evidence_id: str
+    seq: int
+    document: bytes
+    created_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredWellFormedness:
+    """A well-formedness document with its leaf; *body* is None once it was forgotten."""
+
+    evidence_id: str
+    seq: int
+    document: bytes
+    created_at_ms: int
+    leaf: bytes
+    body: bytes | None
+    leaf_index: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewApplicability:
+    """An applicability document about to be stored; *evidence_id* is the embedding statement that it goes by."""
+
+    hit_id: str
+    evidence_id: str
+    seq: int
+    document: bytes
+    created_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredApplicability:
+    """An applicability document with its leaf; *body* is None once it was forgotten."""
+
+    hit_id: str
+    evidence_id: str
+    seq: int
+    document: bytes
     created_at_ms: int
     leaf: bytes
     body: bytes | None

@@ -70,6 +70,7 @@ hits = Table(
     Column("record", LargeBinary, nullable=False, comment="crypto.hit.HitRecord, canonical"),
     Column("batch_seq", BigInteger, nullable=True, comment="the batch's leaf; null: not in one yet"),
     Column("position", Integer, nullable=True, comment="in its batch"),
+    Column("query_vector", LargeBinary, nullable=True, comment="sealed: int8 components; null: exact, or not kept"),
     Index(None, "tenant_id", "at_ms"),
     Index(None, "batch_seq"),
     Index(
@@ -87,6 +88,15 @@ hits = Table(
         sqlite_where=text("tier = 'pool'"),
         postgresql_where=text("tier = 'pool'"),
     ),
+    # What can still be proved, or opened, and what is to be forgotten in its time.
+    Index(
+        "ix_hits_with_query_vector",
+        "tenant_id",
+        "at_ms",
+        "id",
+        sqlite_where=text("query_vector IS NOT NULL"),
+        postgresql_where=text("query_vector IS NOT NULL"),
+    ),
 )
 
 evidence = Table(
@@ -100,6 +110,28 @@ evidence = Table(
     Column("opening", LargeBinary, nullable=True, comment="sealed"),
     Column("created_at_ms", BigInteger, nullable=False),
     Index(None, "tenant_id", "receipt_id"),
+)
+
+well_formedness = Table(
+    "well_formedness",
+    metadata,
+    Column("evidence_id", String(40), primary_key=True, comment="the embedding statement's"),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("seq", BigInteger, ForeignKey("log_leaves.seq"), nullable=False),
+    Column("document", LargeBinary, nullable=False, comment="crypto.applicability.documents.WellFormedness, canonical"),
+    Column("created_at_ms", BigInteger, nullable=False),
+)
+
+applicability = Table(
+    "applicability",
+    metadata,
+    Column("hit_id", String(40), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("evidence_id", String(40), nullable=False, comment="the embedding statement's"),
+    Column("seq", BigInteger, ForeignKey("log_leaves.seq"), nullable=False),
+    Column("document", LargeBinary, nullable=False, comment="crypto.applicability.documents.Applicability, canonical"),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Index(None, "tenant_id", "evidence_id", "created_at_ms"),
 )
 
 signers = Table(

@@ -99,7 +99,7 @@ class HitRepository(TenantRepository):
     def get(self, hit: str) -> StoredHit | None:
         """Return one hit of this tenant."""
         row = self._run(_HIT.where(hits.c.id == bindparam("hit")), {"hit": hit}).first()
-        return None if row is None else _hit(row)
+        return None if row is None else read_hit(row)
 
     def has_of_pool(self, receipt: str) -> bool:
         """Return whether the pool's *receipt* answered this tenant."""
@@ -108,14 +108,14 @@ class HitRepository(TenantRepository):
     def list_batch(self, batch_seq: int) -> list[StoredHit]:
         """Return every hit of one batch, by position."""
         statement = _HIT.where(hits.c.batch_seq == batch_seq).order_by(hits.c.position)
-        return [_hit(row) for row in self._run(statement.limit(PAGE_MAX))]
+        return [read_hit(row) for row in self._run(statement.limit(PAGE_MAX))]
 
     def list_page(
         self, *, since_ms: int | None, until_ms: int | None, after: tuple[int, str] | None, limit: int
     ) -> list[StoredHit]:
         """Return hits answered in [since, until), behind *after* (time, id), batched or not."""
         statement = _between(_HIT, hits.c.at_ms, hits.c.id, since_ms, until_ms, after)
-        return [_hit(row) for row in self._run(statement.limit(min(limit, PAGE_MAX)))]
+        return [read_hit(row) for row in self._run(statement.limit(min(limit, PAGE_MAX)))]
 
     def last_unlogged_ms(self, *, through_seq: int, before_ms: int) -> int | None:
         """Return when the last hit until *before_ms* was answered whose batch is not among the leaves to *through_seq*."""
@@ -193,8 +193,9 @@ def _receipt(row: Any) -> StoredReceipt:
     )
 
 
-def _hit(row: Any) -> StoredHit:
-    return StoredHit(row[0], row[1], row[2], row[3], bytes(row[4]), row[5], row[6])
+def read_hit(row: Any) -> StoredHit:
+    """Return the columns of a `StoredHit`, in their order, as one."""
+    return StoredHit(row[0], row[1], row[2], row[3], bytes(row[4]), row[5], row[6], _bytes(row[7]))
 
 
 def _evidence(row: Any) -> StoredEvidence:

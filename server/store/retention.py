@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, func, select
 
 from server.store.scoped import TenantRepository, scoped_delete, scoped_select, scoped_update
-from server.store.tables import entries, evidence, hits, log_leaves, receipts, status_lists
+from server.store.tables import (
+    applicability,
+    entries,
+    evidence,
+    hits,
+    log_leaves,
+    receipts,
+    status_lists,
+    well_formedness,
+)
 
 #: Hits that are looked at to find old batches: more than one batch holds.
 HITS_MAX = 10_000
@@ -36,10 +45,33 @@ class ProofRetention(TenantRepository):
         return [int(row[0]) for row in self._run(statement, {"before": before_ms})]
 
     def delete_batch(self, batch_seq: int) -> int:
-        """Delete the hits of a batch and forget what its leaf stands for; return how many hits those were."""
+        """Delete the hits of a batch with their proofs, and forget what its leaf and theirs stand for.
+
+        Returns how many hits those were.
+        """
+        of_batch = applicability.c.hit_id.in_(scoped_select(hits, hits.c.id).where(hits.c.batch_seq == batch_seq))
+        proofs = self._run(scoped_select(applicability, applicability.c.seq).where(of_batch)).scalars().all()
+        self._run(scoped_delete(applicability).where(of_batch))
         gone = int(self._run(scoped_delete(hits).where(hits.c.batch_seq == batch_seq)).rowcount)
-        self._forget_bodies([batch_seq])
+        self._forget_bodies([batch_seq, *proofs])
         return gone
+
+    def oldest_query_vector_ms(self) -> int | None:
+        """Return when the oldest hit was answered whose query vector is kept; None where none is."""
+        statement = scoped_select(hits, hits.c.at_ms).where(hits.c.query_vector.is_not(None))
+        found = self._run(statement.order_by(hits.c.at_ms).limit(1)).scalar()
+        return None if found is None else int(found)
+
+    def forget_query_vectors(self, *, before_ms: int, limit: int) -> int:
+        """Forget the query vectors of at most *limit* hits answered before *before_ms*; return how many those were."""
+        old = (
+            scoped_select(hits, hits.c.id)
+            .where(hits.c.query_vector.is_not(None), hits.c.at_ms < bindparam("before"))
+            .order_by(hits.c.at_ms)
+            .limit(limit)
+        )
+        statement = scoped_update(hits).where(hits.c.id.in_(old)).values(query_vector=None)
+        return int(self._run(statement, {"before": before_ms}).rowcount)
 
     def list_old_receipts(self, *, before_ms: int, after: tuple[int, str], limit: int) -> list[tuple[int, str]]:
         """Return (time, id) of receipts issued before *before_ms*, behind *after*, that no entry refers to any more."""
@@ -67,13 +99,17 @@ class ProofRetention(TenantRepository):
         return {str(row[0]) for row in self._connection.execute(statement)}
 
     def delete_receipts(self, ids: Sequence[str]) -> int:
-        """Delete receipts with their evidence, unless an entry refers to one; return how many receipts those were."""
+        """Delete receipts with their evidence and what proves of it, unless an entry refers to one; return how many."""
         free = scoped_select(receipts, receipts.c.id, receipts.c.seq).where(receipts.c.id.in_(ids), ~self._has_entry())
         found = {str(row[0]): int(row[1]) for row in self._run(free)}
-        proofs = [int(row[0]) for row in self._run(scoped_select(evidence, evidence.c.seq).where(_is_of(found)))]
+        of_these = scoped_select(evidence, evidence.c.id, evidence.c.seq).where(_is_of(found))
+        stated = {str(row[0]): int(row[1]) for row in self._run(of_these)}
+        formed = well_formedness.c.evidence_id.in_(list(stated))
+        proofs = self._run(scoped_select(well_formedness, well_formedness.c.seq).where(formed)).scalars().all()
+        self._run(scoped_delete(well_formedness).where(formed))
         self._run(scoped_delete(evidence).where(_is_of(found)))
         self._run(scoped_delete(receipts).where(receipts.c.id.in_(list(found))))
-        self._forget_bodies([*found.values(), *proofs])
+        self._forget_bodies([*found.values(), *stated.values(), *proofs])
         return len(found)
 
     def _has_entry(self) -> ColumnElement[bool]:

@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 
 from server.store.log_tables import announced_policies as announced_policies
+from server.store.log_tables import applicability as applicability
 from server.store.log_tables import audit_jobs as audit_jobs
 from server.store.log_tables import evidence as evidence
 from server.store.log_tables import hits as hits
@@ -35,6 +36,7 @@ from server.store.log_tables import receipts as receipts
 from server.store.log_tables import signer_models as signer_models
 from server.store.log_tables import signers as signers
 from server.store.log_tables import status_lists as status_lists
+from server.store.log_tables import well_formedness as well_formedness
 from server.store.pool_tables import pool_answers as pool_answers
 from server.store.pool_tables import pool_epochs as pool_epochs
 from server.store.pool_tables import pool_items as pool_items
@@ -146,10 +148,7 @@ model_versions = Table(
     PrimaryKeyConstraint("model_version", "reported"),
 )
 
-_WITHOUT_STATEMENT = text(
-    "embedding_statement IS NULL AND receipt_id IS NOT NULL AND vector IS NOT NULL AND source = 'runner' "
-    "AND state = 'live'"
-)
+_NOT_STATED = text("embedding_statement IS NULL AND receipt_id IS NOT NULL AND vector IS NOT NULL AND state = 'live'")
 
 entries = Table(
     "entries",
@@ -194,7 +193,7 @@ entries = Table(
     Index(None, "tenant_id", "last_hit_at_ms"),
     Index(None, "expires_at_ms"),
     # What `server.reuse.embedding_statements` walks through.
-    Index("ix_entries_without_statement", "id", sqlite_where=_WITHOUT_STATEMENT, postgresql_where=_WITHOUT_STATEMENT),
+    Index("ix_entries_not_stated", "id", sqlite_where=_NOT_STATED, postgresql_where=_NOT_STATED),
 )
 
 entry_tags = Table(
