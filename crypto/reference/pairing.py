@@ -1,0 +1,151 @@
+"""BLS12-381 by py_ecc, behind four operations: reading points, summing multiples of them, and a product of pairings.
+
+py_ecc's own reader of compressed points knows nothing of subgroups and takes numbers instead of bytes, so
+encodings are read here: Appendix C of draft-irtf-cfrg-pairing-friendly-curves, and what our formats add to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+from py_ecc.fields import optimized_bls12_381_FQ as FQ
+from py_ecc.fields import optimized_bls12_381_FQ2 as FQ2
+from py_ecc.fields import optimized_bls12_381_FQ12 as FQ12
+from py_ecc.optimized_bls12_381 import optimized_curve as curve
+from py_ecc.optimized_bls12_381.optimized_pairing import final_exponentiate, pairing
+
+from .errors import NotInForm
+
+G1: TypeAlias = tuple[FQ, FQ, FQ]
+G2: TypeAlias = tuple[FQ2, FQ2, FQ2]
+
+#: The modulus of the coordinates, and the order of the groups.
+P: int = curve.field_modulus
+ORDER: int = curve.curve_order
+G1_BYTES = 48
+G2_BYTES = 96
+#: The three bits above a coordinate of 381 bits: it is compressed, it is the identity, y is the larger of its two.
+COMPRESSED, INFINITY, LARGER = 1 << 383, 1 << 382, 1 << 381
+#: So many bits of a scalar are looked up at once.
+WINDOW_BITS = 4
+
+
+class SlowCurve:
+    """The curve, as slowly and plainly as it can be had; every reader raises NotInForm."""
+
+    def read_g1(self, data: bytes) -> G1:
+        """The point of G1 that these 48 bytes are, which is not the identity."""
+        if len(data) != G1_BYTES:
+            raise NotInForm(f"a point of G1 has {G1_BYTES} bytes")
+        is_larger, number = _flags(data)
+        x = _coordinate(number)
+        y = _root((x * x * x + curve.b.n) % P)
+        if y is None:
+            raise NotInForm("a point that is not on the curve")
+        if (2 * y > P) != is_larger:
+            y = P - y
+        point = (FQ(x), FQ(y), FQ(1))
+        if not curve.is_inf(curve.multiply(point, ORDER)):
+            raise NotInForm("a point outside the subgroup")
+        return point
+
+    def read_g2(self, data: bytes) -> G2:
+        """The point of G2 that these 96 bytes are, which is not the identity; the imaginary part of x stands first."""
+        if len(data) != G2_BYTES:
+            raise NotInForm(f"a point of G2 has {G2_BYTES} bytes")
+        is_larger, number = _flags(data[:G1_BYTES])
+        x = FQ2([_coordinate(int.from_bytes(data[G1_BYTES:], "big")), _coordinate(number)])
+        y = _root_of_pair(x * x * x + curve.b2)
+        if y is None or not curve.is_on_curve((x, y, FQ2.one()), curve.b2):
+            raise NotInForm("a point that is not on the curve")
+        if _is_larger(y) != is_larger:
+            y = -y
+        point = (x, y, FQ2.one())
+        if not curve.is_inf(curve.multiply(point, ORDER)):
+            raise NotInForm("a point outside the subgroup")
+        return point
+
+    def combine(self, points: Sequence[G1], scalars: Sequence[int]) -> G1:
+        """The sum of each point times its scalar, which is taken modulo the order; raises NotInForm for unequal lists.
+
+        The scalars' digits to the base of 16 are gone through from the highest on: all doublings are shared.
+        """
+        if len(points) != len(scalars):
+            raise NotInForm("not one scalar for every point")
+        tables = [_multiples(point) for point in points]
+        reduced = [scalar % ORDER for scalar in scalars]
+        total: G1 = curve.Z1
+        for shift in reversed(range(0, ORDER.bit_length() + 1, WINDOW_BITS)):
+            for _ in range(WINDOW_BITS):
+                total = curve.double(total)
+            for table, scalar in zip(tables, reduced, strict=True):
+                digit = (scalar >> shift) % (1 << WINDOW_BITS)
+                if digit:
+                    total = curve.add(total, table[digit])
+        return total
+
+    def is_product_one(self, pairs: Iterable[tuple[G1, G2]]) -> bool:
+        """Whether the product of the pairings of these points is one: a Miller loop each, one final exponentiation."""
+        product = FQ12.one()
+        for left, right in pairs:
+            product *= pairing(right, left, final_exponentiate=False)
+        return bool(final_exponentiate(product) == FQ12.one())
+
+
+def _flags(data: bytes) -> tuple[bool, int]:
+    """Whether y is the larger one, and the number below the three flags."""
+    number = int.from_bytes(data, "big")
+    if not number & COMPRESSED:
+        raise NotInForm("a point that is not compressed")
+    if number & INFINITY:
+        raise NotInForm("the identity, or what says that it is")
+    return bool(number & LARGER), number % LARGER
+
+
+def _coordinate(number: int) -> int:
+    if number >= P:
+        raise NotInForm("a coordinate that is not below the modulus")
+    return number
+
+
+def _root(square: int) -> int | None:
+    """A square root modulo p, which is 3 modulo 4, or None where there is none."""
+    root = pow(square, (P + 1) // 4, P)
+    return root if root * root % P == square else None
+
+
+def _root_of_pair(square: FQ2) -> FQ2 | None:
+    """A square root of a + bi with i² = −1, or None where there is none.
+
+    (c + di)² has the real part c² − d² and the norm (c² + d²)², so c² is half of the sum of a and a root of its norm.
+    """
+    real, imaginary = (int(part) % P for part in square.coeffs)
+    norm = _root((real * real + imaginary * imaginary) % P)
+    if norm is None:
+        return None
+    half = (P + 1) // 2
+    for half_sum in ((real + norm) * half % P, (real - norm) * half % P):
+        first = _root(half_sum)
+        if first is None:
+            continue
+        if first:
+            return FQ2([first, imaginary * pow(2 * first, -1, P) % P])
+        second = _root(-real % P)
+        if second is not None:
+            return FQ2([0, second])
+    return None
+
+
+def _is_larger(y: FQ2) -> bool:
+    """Whether y is the larger of y and −y: by the imaginary part, or by the real part where there is none."""
+    real, imaginary = (int(part) % P for part in y.coeffs)
+    return 2 * (imaginary or real) > P
+
+
+def _multiples(point: G1) -> list[G1]:
+    """The point times 0, 1, 2 … below the base."""
+    found: list[G1] = [curve.Z1]
+    for _ in range((1 << WINDOW_BITS) - 1):
+        found.append(curve.add(found[-1], point))
+    return found
