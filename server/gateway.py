@@ -33,7 +33,7 @@ from server.reuse.models import ModelRegistry
 from server.reuse.opening import EntryOpener
 from server.reuse.quarantine import Quarantine
 from server.reuse.recorder import Recorder
-from server.reuse.retention import Retention
+from server.reuse.retention import QueryVectorRetention, Retention
 from server.reuse.storing import Storer
 from server.reuse.sweeper import Sweeper
 from server.reuse.tenant_directory import TenantDirectory
@@ -85,7 +85,12 @@ class Gateway:
         )
         self.follower = Follower(self.database, self.partitions, self.tenants, clock, on_change=self._forget_tenant)
         self.flights = Flights(flights_max=settings.flights_max, waiters_max=settings.flight_waiters_max)
-        self.sweeper = Sweeper(self.database, clock, Retention(self.database, clock, kept_s=settings.audit_retention_s))
+        self.sweeper = Sweeper(
+            self.database,
+            clock,
+            Retention(self.database, clock, kept_s=settings.audit_retention_s),
+            QueryVectorRetention(self.database, clock),
+        )
         self.storer = Storer(
             self.database,
             self.totals,

@@ -63,6 +63,7 @@ class Proving:
             self.writer,
             telemetry,
             clock,
+            random,
             flush_s=settings.record_flush_s,
             queue_max=settings.hit_queue_max,
         )

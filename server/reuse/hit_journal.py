@@ -19,10 +19,11 @@ from crypto.commitment import hit_salt, query_commitment, query_vector_commitmen
 from crypto.errors import EncodingError
 from crypto.hit import HitRecord
 from crypto.pseudonym import epoch_of
-from server.ports import Clock, Int8Matrix, JsonObject
+from server.ports import Clock, Int8Matrix, JsonObject, RandomSource
 from server.reuse.outcomes import Derivation, Hit, Tier
 from server.reuse.proof_writing import ProofWriter
 from server.reuse.pseudonyms import pseudonym_at
+from server.reuse.query_vectors import seal_query_vector
 from server.reuse.receipts import Receipt
 from server.reuse.tenant_directory import TenantContext
 from server.store.database import Database
@@ -41,7 +42,7 @@ HITS_PER_WRITE_MAX: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Why a hit of the private tier was one: the query's quantised vector, shape (dimension,), and τ that it passed."""
+    """Why a hit by meaning was one: the query's quantised vector, shape (dimension,), and τ that it passed."""
 
     vector: Int8Matrix
     tau: int
@@ -70,6 +71,7 @@ class HitJournal:
         proofs: ProofWriter,
         telemetry: Telemetry,
         clock: Clock,
+        random: RandomSource,
         *,
         flush_s: float,
         queue_max: int,
@@ -78,6 +80,7 @@ class HitJournal:
         self._proofs = proofs
         self._telemetry = telemetry
         self._clock = clock
+        self._random = random
         self._flush_s = flush_s
         self._queue_max = queue_max
         self._waiting: list[GivenHit] = []
@@ -165,8 +168,16 @@ class HitJournal:
                 log.error("hit_not_recorded", hit=hit.id, error=type(error).__name__)
                 continue
             _, hits = groups.setdefault((hit.tenant.id, hit.tenant.policy_version), (hit.tenant, []))
-            hits.append(NewHit(hit.id, hit.at_ms, hit.receipt.id, hit.tier, record))
+            hits.append(NewHit(hit.id, hit.at_ms, hit.receipt.id, hit.tier, record, self._seal_query(hit)))
         return list(groups.values())
+
+    def _seal_query(self, hit: GivenHit) -> bytes | None:
+        """Seal what the hit was found by, for as long as its tenant keeps lookups; None where it keeps none."""
+        tenant, match = hit.tenant, hit.match
+        if match is None or not tenant.policy.lookup_retention_s:
+            return None
+        vector = match.vector.tobytes()
+        return seal_query_vector(vector, key=tenant.data_key, tenant=tenant.id, hit=hit.id, random=self._random)
 
 
 def _missing(

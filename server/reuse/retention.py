@@ -1,7 +1,9 @@
 """Forget proofs that were kept as long as the settings say, a bounded step at a time, tenant by tenant.
 
-Hits go batch by batch once all of a batch are old enough; receipts once no entry and no kept hit refers to them. The leaves
-stay, so the log verifies as before; what they stand for cannot be shown any more.
+Hits go batch by batch once all of a batch are old enough, and their applicability proofs with them; receipts, with what was
+proved of their vectors, once no entry and no kept hit refers to them. The leaves stay, so the log verifies as before; what
+they stand for cannot be shown any more. The vectors that hits were found by go earlier: as soon as their tenant's policy
+would have the lookup itself forgotten.
 """
 
 from __future__ import annotations
@@ -9,19 +11,28 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
+import structlog
 from sqlalchemy import Connection
 
+from crypto.canonical import parse_json
+from crypto.errors import Error
 from server.ports import Clock
+from server.reuse.policy import DEFAULT_POLICY, ReusePolicy
 from server.store.database import Database
 from server.store.platform import PlatformRepository
 from server.store.pool_items import POOL_TENANT_META
 from server.store.retention import ProofRetention, trim_status_lists
+from server.store.tenancy import PolicyRepository
 from tenants.identifiers import TenantId
+
+log = structlog.get_logger()
 
 #: Receipts in one transaction.
 RECEIPTS_PER_WRITE: Final = 200
 #: How long a status list that was followed by another is kept: longer than any export takes.
 LISTS_KEPT_MS: Final = 24 * 3_600_000
+#: Query vectors in one transaction.
+VECTORS_PER_WRITE: Final = 500
 START: Final = (-1, "")
 
 
@@ -65,6 +76,50 @@ class Retention:
                 gone += await self._database.write(partial(_delete_receipts, tenant=tenant, ids=free))
             after = page[-1]
         return gone
+
+
+class QueryVectorRetention:
+    """Forgets the query vectors of hits that are older than their tenant's policy, as it is now, keeps lookups."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def sweep(self) -> int:
+        """Forget all that is old enough; return how many those were. Raises `StoreError`."""
+        gone = 0
+        for tenant in await self._database.read(lambda c: PlatformRepository(c).list_tenants()):
+            kept_ms, oldest_ms = await self._database.read(partial(_load_terms, tenant=tenant.id))
+            if kept_ms is None or oldest_ms is None:
+                continue
+            before_ms = self._clock.now_ms() - kept_ms
+            if oldest_ms < before_ms:
+                gone += await self._forget(tenant.id, before_ms)
+        return gone
+
+    async def _forget(self, tenant: TenantId, before_ms: int) -> int:
+        gone, forget = 0, partial(_forget_vectors, tenant=tenant, before_ms=before_ms)
+        while count := await self._database.write(forget):
+            gone += count
+        return gone
+
+
+def _load_terms(connection: Connection, *, tenant: TenantId) -> tuple[int | None, int | None]:
+    """Return how long *tenant* keeps lookups, in ms, and when the oldest hit was whose query vector is kept.
+
+    The first is None for a policy that this release does not read: a newer one beside it knows what it means.
+    """
+    found = PolicyRepository(connection, tenant).get_active()
+    try:
+        policy = DEFAULT_POLICY if found is None else ReusePolicy.from_json(parse_json(found.document.encode()))
+    except Error:
+        log.warning("policy_not_read", tenant=tenant)
+        return None, None
+    return policy.lookup_retention_s * 1000, ProofRetention(connection, tenant).oldest_query_vector_ms()
+
+
+def _forget_vectors(connection: Connection, *, tenant: TenantId, before_ms: int) -> int:
+    return ProofRetention(connection, tenant).forget_query_vectors(before_ms=before_ms, limit=VECTORS_PER_WRITE)
 
 
 def _delete_batch(connection: Connection, *, tenant: TenantId, batch: int) -> int:

@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy import Connection
 
 from server.ports import Clock
-from server.reuse.retention import Retention
+from server.reuse.retention import QueryVectorRetention, Retention
 from server.store.database import Database
 from server.store.errors import StoreError
 from server.store.maintenance import sweep_expired, trim_feed
@@ -26,12 +26,15 @@ PROOFS_EVERY_S: Final = 3_600.0
 
 
 class Sweeper:
-    """Sweeps entries, lookups and old feed rows of all tenants, and once an hour old proofs."""
+    """Sweeps entries, lookups, query vectors and old feed rows of all tenants, and once an hour old proofs."""
 
-    def __init__(self, database: Database, clock: Clock, retention: Retention) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, retention: Retention, query_vectors: QueryVectorRetention
+    ) -> None:
         self._database = database
         self._clock = clock
         self._retention = retention
+        self._query_vectors = query_vectors
         # Not at once: a machine that starts with a wrong clock has an hour to be put right.
         self._proofs_swept_s = clock.monotonic_s()
         self._seen: tuple[int, float] | None = None
@@ -63,6 +66,7 @@ class Sweeper:
             total += entries
             if entries < BATCH and lookups < BATCH:
                 break
+        await self._query_vectors.sweep()
         await self._database.write(lambda connection: _trim(connection, now_ms))
         if self._clock.monotonic_s() - self._proofs_swept_s >= PROOFS_EVERY_S:
             self._proofs_swept_s = self._clock.monotonic_s()
