@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Literal, TypeAlias
 
 from .canonical import JsonValue
@@ -22,6 +23,7 @@ from .closed import (
     refused_as,
 )
 from .errors import EncodingError
+from .similarity import NORM_BOUND_SQUARED
 from .statement import DERIVATIONS, Derivation
 
 SCHEMA: Final = "hitproof/hit/v1"
@@ -34,7 +36,7 @@ _HIT: Final = re.compile(r"hit_[0-9a-f]{32}")
 
 @dataclass(frozen=True, slots=True)
 class HitRecord:
-    """One hit; *query* and *query_vector* are commitments, *tau* the threshold that the private tier's vector passed."""
+    """One hit; *query* and *query_vector* are commitments, *tau* the threshold that the vector passed."""
 
     at_ms: int
     derivation: Derivation
@@ -82,9 +84,9 @@ def _read(value: JsonValue) -> HitRecord:
     found = read_record(value, "the hit record", _READERS)
     del found["schema"]
     record = HitRecord(**found)
-    private = record.tier == "private"
-    if (record.query_vector is not None) != private or (record.tau is not None) != private:
-        raise EncodingError("a hit record states query_vector and tau in the private tier, and in no other")
+    by_meaning = record.tier != "exact"
+    if (record.query_vector is not None) != by_meaning or (record.tau is not None) != by_meaning:
+        raise EncodingError("a hit record states query_vector and tau unless its tier is exact, and never then")
     return record
 
 
@@ -105,7 +107,7 @@ _READERS: Final[Mapping[str, Reader]] = {
     "query_vector": or_null(read_hex_32),
     "receipt": read_digest,
     "receipt_leaf": read_hex_32,
-    "tau": or_null(read_integer),
+    "tau": or_null(partial(read_integer, most=NORM_BOUND_SQUARED)),
     "tenant": read_pseudonym,
     "tier": one_of("exact", "private", "pool"),
 }

@@ -23,6 +23,8 @@ BODIES: dict[int, tuple[str, tuple[str, ...]]] = {
 }
 LISTED_MAX = 4_096
 STATUS_BYTES_MAX = 2**20
+#: U: no inner product of two vectors that may be matched is larger.
+TAU_MAX = 260_100
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,11 @@ class Hit:
     hit: str
     at_ms: int
     policy: str
+    #: The commitment to the query's vector, and what it had to reach; null in the tier `exact`.
+    query_vector: bytes | None
     receipt: str
     receipt_leaf: bytes
+    tau: int | None
     tenant: str
     tier: str
 
@@ -125,18 +130,19 @@ def read_hit(value: Json) -> Hit:
     shape.one_of(found["derivation"], "none", "adapted", "composed")
     tier = shape.one_of(found["tier"], "exact", "private", "pool")
     shape.unhex(found["query"], 32)
-    if (found["query_vector"] is not None) != (tier == "private") or (found["tau"] is not None) != (tier == "private"):
-        raise NotInForm("vector and threshold belong to the private tier")
-    if tier == "private":
-        shape.unhex(found["query_vector"], 32)
-        shape.integer(found["tau"])
+    query_vector = shape.optional(found["query_vector"], lambda text: shape.unhex(text, 32))
+    tau = shape.optional(found["tau"], lambda number: shape.integer(number, 0, TAU_MAX))
+    if (query_vector is None, tau is None) != (tier == "exact", tier == "exact"):
+        raise NotInForm("what was matched by meaning, and nothing else, has a vector and a threshold")
     return Hit(
         data=json_text.write(value),
         hit=shape.matching(found["hit"], "hit_[0-9a-f]{32}"),
         at_ms=shape.integer(found["at_ms"]),
         policy=digest_text(shape.undigest(found["policy"])),
+        query_vector=query_vector,
         receipt=digest_text(shape.undigest(found["receipt"])),
         receipt_leaf=shape.unhex(found["receipt_leaf"], 32),
+        tau=tau,
         tenant=shape.unhex(found["tenant"], 16).hex(),
         tier=tier,
     )

@@ -24,6 +24,7 @@ from server.reuse.alias_book import AliasBook, best_scores, rows_of
 from server.reuse.decision import CANDIDATES_MAX, Accept, CandidateView, QueryView, decide, threshold_in_force
 from server.reuse.fingerprint import PoolMode, is_of_conversation, pool_fingerprint
 from server.reuse.guards import Facts
+from server.reuse.hit_journal import Match
 from server.reuse.near import Found
 from server.reuse.opening import EntryOpener
 from server.reuse.outcomes import Hit
@@ -128,10 +129,18 @@ class PoolTier:
             return sight
         if found is None:
             return sight
-        hit = Hit("pool", found.row.id, "same_meaning")
-        return replace(sight, outcome=hit, response=found.payload.response, row=found.row, receipt=found.receipt)
+        entry, tau = found
+        return replace(
+            sight,
+            outcome=Hit("pool", entry.row.id, "same_meaning"),
+            response=entry.payload.response,
+            row=entry.row,
+            receipt=entry.receipt,
+            pool_match=Match(question.vector, tau),
+        )
 
-    async def _look(self, asked: Asked, fingerprint: bytes, question: Question) -> Found | None:
+    async def _look(self, asked: Asked, fingerprint: bytes, question: Question) -> tuple[Found, int] | None:
+        """Return the entry that may answer and the τ that its best alias reaches; None where nothing may."""
         pool = await self._pool.context()
         if reason_to_bypass(asked.request, pool.policy) or reason_for_exact_only(asked.request, pool.policy):
             return None
@@ -153,7 +162,7 @@ class PoolTier:
                 found[entry], view = verified
                 views.append(view)
         decision = decide(query, views, policy, steer_threshold_ten_thousandths=steered)
-        return found[decision.candidate.entry_id] if isinstance(decision, Accept) else None
+        return (found[decision.candidate.entry_id], decision.tau) if isinstance(decision, Accept) else None
 
     async def _search(self, look: _Look) -> dict[EntryId, PoolMode]:
         """Return the nearest entries of both families; one that cannot answer now leaves the other."""

@@ -23,6 +23,7 @@ class Sight:
     """What a lookup found before anything was computed: a hit with its response and receipt, or the reason for none.
 
     *near* is always of the tenant's own partition, also where the pool answered: nothing of the pool's candidates is kept.
+    What is, in *pool_match*, is the tenant's own question and the threshold that the pool's answer had to reach.
     """
 
     outcome: Outcome
@@ -32,6 +33,7 @@ class Sight:
     near: Near | None
     receipt: Receipt | None = None
     is_pool_asked: bool = False
+    pool_match: Match | None = None
 
     @property
     def guard(self) -> str | None:
@@ -41,14 +43,16 @@ class Sight:
 
     def without_hit(self, reason: str) -> Sight:
         """Return what is left of a hit that may not be given for that *reason*: a miss."""
-        return replace(self, outcome=Miss(reason), response=None, row=None, receipt=None)
+        return replace(self, outcome=Miss(reason), response=None, row=None, receipt=None, pool_match=None)
 
     @property
     def match(self) -> Match | None:
-        """What a hit of the private tier rests on."""
-        if not isinstance(self.outcome, Hit) or self.outcome.tier != "private" or self.near is None:
+        """What a hit by meaning rests on; None for a miss, and for the hit of an identical request."""
+        if not isinstance(self.outcome, Hit) or self.outcome.tier == "exact":
             return None
-        if self.near.question is None or not isinstance(self.near.decision, Accept):
+        if self.outcome.tier == "pool":
+            return self.pool_match
+        if self.near is None or self.near.question is None or not isinstance(self.near.decision, Accept):
             return None
         return Match(self.near.question.vector, self.near.decision.tau)
 

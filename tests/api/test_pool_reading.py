@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from crypto.commitment import hit_salt, query_vector_commitment
 from crypto.ed25519 import SigningKey
-from crypto.hit import parse_hit_record
+from crypto.hit import HitRecord, parse_hit_record
+from crypto.similarity import threshold_integer
 from crypto.trust import sign_trust
 from crypto.verify import AuditOptions, verify_proof_file
 from server.api.chat import may_leave
@@ -25,6 +27,7 @@ from server.reuse.fingerprint import PoolMode, pool_fingerprint
 from server.reuse.outcomes import Hit, Tier
 from server.reuse.policy import ReusePolicy
 from server.reuse.pool_tier import PoolTier, stricter
+from server.reuse.quantise import norms_squared, quantise
 from server.reuse.sight import Asked, Sight
 from server.store.errors import StoreUnavailable
 from server.store.lookups import LookupRepository
@@ -657,19 +660,44 @@ def test_misses_are_what_a_sampled_time_is_drawn_from(tmp_path: Path) -> None:
 # What proves it
 
 
-def test_a_pool_hit_is_recorded_with_the_pools_receipt_and_without_a_vector(tmp_path: Path) -> None:
+def test_a_pool_hit_is_recorded_with_the_pools_receipt_the_readers_vector_and_the_stricter_threshold(
+    tmp_path: Path,
+) -> None:
     async def scenario(world: World) -> None:
         await world.put(Item(LAKE))
         account = await world.ask()
-        await world.gateway.settle()
-        tenant = world.gateway.tenants[0].id
-        stored = world.gateway.gateway.database.read_now(lambda c: HitRepository(c, tenant).get(account["hit"]))
-        assert stored is not None
-        record = parse_hit_record(stored.record)
-        assert (record.tier, record.query_vector, record.tau) == ("pool", None, None)
-        assert stored.receipt_id == account["receipt"]["id"]
+        record = await record_of(world, account)
+        assert (record.tier, record.receipt[7:39]) == ("pool", account["receipt"]["id"].removeprefix("rcp_"))
+        (vector,) = quantise(world.gateway.embedder.embed([LAKE_AGAIN]))
+        tenant = await world.gateway.gateway.state.tenants.get(world.gateway.tenants[0].id)
+        salt = hit_salt(tenant.hit_salt_key, record.hit, "query_vector")
+        assert record.query_vector == query_vector_commitment(salt, vector.tobytes())
+        assert record.tau == threshold_integer(9_300, int(norms_squared(vector[None])[0]))
+
+    run(tmp_path, scenario, policy={"threshold_ten_thousandths": 9_300})
+
+
+def test_the_record_of_a_pool_hit_says_nothing_of_the_pool_that_its_receipt_does_not(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await world.put(Item(LAKE))
+        first = await record_of(world, await world.ask())
+        await world.put(Item(HARBOUR, aliases=(HARBOUR, LAKE_AGAIN), mode="noised", found_by=LAKE_AGAIN))
+        second = await record_of(world, await world.ask())
+        own = {"at_ms": 0, "hit": first.hit, "query": b"", "query_vector": None}
+        of_receipt = {"receipt": "", "receipt_leaf": b""}
+        # Another entry, other aliases: all that differs is the receipt, the time and the reader's own commitments.
+        assert replace(first, **own, **of_receipt) == replace(second, **own, **of_receipt)
 
     run(tmp_path, scenario)
+
+
+async def record_of(world: World, account: JsonObject) -> HitRecord:
+    """Return what is logged of a hit of the first tenant."""
+    await world.gateway.settle()
+    tenant = world.gateway.tenants[0].id
+    stored = world.gateway.gateway.database.read_now(lambda c: HitRepository(c, tenant).get(account["hit"]))
+    assert stored is not None
+    return parse_hit_record(stored.record)
 
 
 async def proof(world: World, path: str, *, tenant: int = 0) -> str:

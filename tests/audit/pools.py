@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from crypto.bodies import PolicyEvent, PoolRelease, PrivacySpending
 from crypto.bundle_manifest import PoolScope, PseudonymKey
 from crypto.canonical import JsonValue
+from crypto.commitment import hit_salt, query_vector_commitment
 from crypto.hit import HitRecord
 from crypto.ledger_lines import HeadProof, ReleaseLine, SpendingLine
 from crypto.policy import policy_digest
@@ -35,6 +36,9 @@ CHARGES = sorted_charges((LaplaceSelection(2_000_000, 20, 11), GaussianSum(20, 2
 RELEASES_IN_PERIOD = 3
 BUDGET = Budget(RELEASES_IN_PERIOD * 40_000_000, RELEASES_IN_PERIOD * 400_000_000, 10**12)
 PERIOD_MS = 1_000_000_000
+#: The quantised vector of every question that the pool answers here, a signed byte per component, and what it reached.
+QUERY = b"\3\4"
+TAU = 20
 
 
 @dataclass(slots=True)
@@ -193,5 +197,6 @@ class PoolSide:
 
     def make_hit(self, receipt: MadeReceipt, policy: str, /, **changes: Any) -> HitRecord:
         """Return the record of this tenant's reuse of the pool's *receipt*."""
-        tier = {"tier": "pool", "query_vector": None, "tau": None}
-        return self.world.make_hit(receipt, policy, **{**tier, **changes})
+        record = self.world.make_hit(receipt, policy, tier="pool", tau=TAU)
+        salt = hit_salt(self.world.tenant_key, record.hit, "query_vector")
+        return replace(record, **{"query_vector": query_vector_commitment(salt, QUERY), **changes})

@@ -8,6 +8,7 @@ import pytest
 
 from crypto.errors import EncodingError, VerificationError
 from crypto.hit import parse_hit_record
+from crypto.similarity import NORM_BOUND_SQUARED
 from tests.proof_examples import BODIES, HIT
 
 VALUE = json.loads(HIT.to_payload())
@@ -30,23 +31,28 @@ def test_an_id_in_another_form_is_refused(hit: str) -> None:
     refuse(VALUE | {"hit": hit})
 
 
-@pytest.mark.parametrize("tier", ["exact", "pool"])
-def test_vector_and_threshold_stand_in_the_private_tier_alone(tier: Any) -> None:
-    without = replace(HIT, tier=tier, query_vector=None, tau=None)
+def test_an_exact_hit_has_neither_vector_nor_threshold() -> None:
+    without = replace(HIT, tier="exact", query_vector=None, tau=None)
     assert parse_hit_record(without.to_payload()) == without
-    refuse(VALUE | {"tier": tier})
-    refuse(VALUE | {"query_vector": None, "tau": None})
+    refuse(VALUE | {"tier": "exact"})
+
+
+@pytest.mark.parametrize("tier", ["private", "pool"])
+def test_a_hit_by_meaning_has_vector_and_threshold_in_either_tier(tier: Any) -> None:
+    by_meaning = replace(HIT, tier=tier)
+    assert parse_hit_record(by_meaning.to_payload()) == by_meaning
+    refuse(VALUE | {"tier": tier, "query_vector": None, "tau": None})
 
 
 def test_vector_and_threshold_stand_together() -> None:
     refuse(VALUE | {"tau": None})
     refuse(VALUE | {"query_vector": None})
-    with pytest.raises(EncodingError, match="private"):
+    with pytest.raises(EncodingError, match="tau"):
         replace(HIT, tau=None).to_payload()
 
 
-@pytest.mark.parametrize("tau", [-1, 1.0, "1", True, 2**53])
-def test_a_threshold_is_an_integer(tau: Any) -> None:
+@pytest.mark.parametrize("tau", [-1, 1.0, "1", True, NORM_BOUND_SQUARED + 1, 2**53])
+def test_a_threshold_is_an_integer_that_an_inner_product_can_reach(tau: Any) -> None:
     refuse(VALUE | {"tau": tau})
 
 
