@@ -11,8 +11,8 @@ from .errors import Refused
 SIZE_BYTES_MAX = 2**30
 MEMBERS = (
     "bodies.jsonl", "bundle.json", "checkpoint", "checkpoints.jsonl", "evidence.jsonl", "hits.jsonl", "leaves",
-    "models.jsonl", "multiproof", "openings.jsonl", "policies.jsonl", "publishers.jsonl", "receipts.jsonl",
-    "releases.jsonl", "spendings.jsonl", "status.json",
+    "matches.jsonl", "models.jsonl", "multiproof", "openings.jsonl", "policies.jsonl", "proofs.jsonl",
+    "publishers.jsonl", "queries.jsonl", "receipts.jsonl", "releases.jsonl", "spendings.jsonl", "status.json",
 )  # fmt: skip
 #: More headers than this are not walked through.
 HEADERS_MAX = 64

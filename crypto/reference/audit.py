@@ -9,7 +9,7 @@ from .errors import NotInForm
 from .hashing import digest, digest_text
 from .json_text import Json, write
 from .model_manifest import model_version
-from .records import Body, StatusList
+from .records import Body, Hit, StatusList
 from .signed_manifest import Manifest, Principal
 from .statements import Embedding, Receipt
 from .trust import Trust
@@ -38,7 +38,13 @@ class Audit:
     contents: Contents
     receipts: dict[str, tuple[int, Receipt]] = field(default_factory=dict)
     embeddings: dict[str, Embedding] = field(default_factory=dict)
-    hits: set[str] = field(default_factory=set)
+    #: Embedding statements that were accepted, where *embeddings* are all that are in form.
+    embedded: set[str] = field(default_factory=set)
+    hits: dict[str, Hit] = field(default_factory=dict)
+    #: Vectors of the queries that were opened, by hit.
+    queries: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    #: Hits that were shown to be close to what they were answered with.
+    applicable: set[str] = field(default_factory=set)
 
     tenant: Side = field(init=False)
     pool: Side | None = field(init=False)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from . import envelope, json_text, records, shape
+from . import envelope, json_text, proof_documents, records, shape
 from .envelope import Envelope
 from .errors import NotInForm, Refused, named
 from .hashing import HASH_BYTES, digest_text
 from .json_text import Json
 from .ledger_documents import Release, Spending, read_release, read_spending
 from .notes import NOTE_BYTES_MAX, Checkpoint, read_checkpoint
+from .proof_documents import OpenedQuery, ProofDocument
 from .records import Body, Hit, StatusList
 from .signed_manifest import Manifest
 
@@ -71,6 +72,10 @@ class Contents:
     models: dict[str, dict[str, Json]] = field(default_factory=dict)
     policies: dict[str, dict[str, Json]] = field(default_factory=dict)
     openings: list[Opening] = field(default_factory=list)
+    #: Documents by the indexes of their leaves; opened queries and matches by hit.
+    proofs: dict[int, ProofDocument] = field(default_factory=dict)
+    queries: dict[str, OpenedQuery] = field(default_factory=dict)
+    matches: dict[str, Json] = field(default_factory=dict)
     releases: list[ReleaseLine] = field(default_factory=list)
     #: By the index of their leaves, in its order.
     spendings: dict[int, Spending] = field(default_factory=dict)
@@ -83,7 +88,10 @@ def check_counts(manifest: Manifest, contents: Contents) -> None:
     counts = {
         "evidence": len(contents.evidence),
         "hits": sum(len(line.hits) for line in contents.hits),
+        "matches": len(contents.matches),
         "openings": len(contents.openings),
+        "proofs": len(contents.proofs),
+        "queries": len(contents.queries),
         "receipts": len(contents.receipts),
         "releases": len(contents.releases),
         "spendings": len(contents.spendings),
@@ -115,6 +123,9 @@ def read_contents(members: dict[str, bytes]) -> Contents:
             shape.unbase64(shape.text(signature, SIGNATURE_CHARACTERS_MAX))
         contents.openings = [_opening(line) for line in json_text.read_lines(members["openings.jsonl"])]
         shape.check_ascending([(opening.statement, opening.kind) for opening in contents.openings])
+        contents.proofs = proof_documents.read_proof_lines(members["proofs.jsonl"])
+        contents.queries = proof_documents.read_query_lines(members["queries.jsonl"])
+        contents.matches = proof_documents.read_match_lines(members["matches.jsonl"])
         contents.releases = [_release_line(line) for line in json_text.read_lines(members["releases.jsonl"])]
         shape.check_ascending([line.index for line in contents.releases])
         spendings = _by_index(members["spendings.jsonl"], "document")

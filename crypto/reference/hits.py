@@ -51,4 +51,4 @@ def check_hit(audit: Audit, batch: int, hit: Hit) -> None:
     successor = places[earlier - 1] + 1
     if successor < before and logged[successor][1].at_ms < hit.at_ms - POLICY_GRACE_MS:
         raise Refused("policy_inactive", hit.policy)
-    audit.hits.add(hit.hit)
+    audit.hits[hit.hit] = hit

@@ -40,7 +40,7 @@ def _check_spendings(audit: Audit) -> Iterator[Refused]:
             "number": spending.number, "organisation": spending.organisation, "at_ms": spending.at_ms,
             "spending": spending.digest,
         }  # fmt: skip
-        if not _is_said(audit.contents.bodies.get(index), SPENDING, said):
+        if not is_said(audit.contents.bodies.get(index), SPENDING, said):
             yield Refused("spending_mismatch", f"at {index}")
         if spending.organisation != audit.manifest.scope.organisation:
             yield Refused("organisation_mismatch", spending.organisation)
@@ -53,7 +53,8 @@ def _check_spendings(audit: Audit) -> Iterator[Refused]:
             yield Refused("spending_mismatch", f"the leaf at {index} has no document")
 
 
-def _is_said(body: Body | None, kind: int, said: dict[str, Json]) -> bool:
+def is_said(body: Body | None, kind: int, said: dict[str, Json]) -> bool:
+    """Whether there is a body of this kind, and it says all of this."""
     return body is not None and body.kind == kind and all(body.value[key] == value for key, value in said.items())
 
 
@@ -115,7 +116,7 @@ def _check_releases(audit: Audit) -> Iterator[Refused]:
         said: dict[str, Json] = {
             "number": release.number, "epoch": release.epoch, "at_ms": release.at_ms, "release": release.digest,
         }  # fmt: skip
-        if not _is_said(audit.contents.bodies.get(line.index), RELEASE, said):
+        if not is_said(audit.contents.bodies.get(line.index), RELEASE, said):
             yield Refused("release_mismatch", f"at {line.index}")
     for index, body in audit.contents.bodies.items():
         if body.kind == RELEASE and index not in known:

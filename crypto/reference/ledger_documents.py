@@ -98,6 +98,8 @@ class Release:
     digest: str
     at_ms: int
     epoch: int
+    #: Size and root of the tree of what was released.
+    items: tuple[int, bytes]
     #: Size and root of the tree of all organisations' heads.
     ledger: tuple[int, bytes]
     number: int
@@ -152,14 +154,15 @@ def read_release(value: Json) -> Release:
     if (unit == "entry") != is_noised or (source == "noised") != is_noised:
         raise NotInForm("entries and noised vectors belong to the mode of noise")
     state = shape.one_of(found["state"], "released", "void")
-    count, _ = _tree(found["items"])
-    if state == "void" and count:
+    items = _tree(found["items"])
+    if state == "void" and items[0]:
         raise NotInForm("a void release has no items")
     number, previous = _chained(found)
     return Release(
         digest=digest_text(digest("hitproof/release/v1", json_text.write(value))),
         at_ms=shape.integer(found["at_ms"]),
         epoch=shape.integer(found["epoch"]),
+        items=items,
         ledger=_tree(found["ledger"]),
         number=number,
         previous=previous,

@@ -10,7 +10,7 @@ from .errors import NotInForm, Refused, named
 from .hashing import digest, digest_text
 from .json_text import write
 from .records import Body, read_receipt_batch
-from .statements import Receipt, read_embedding, read_receipt
+from .statements import Embedding, Receipt, read_embedding, read_receipt
 from .trust import TrustedKey
 
 #: The type of evidence by which a receipt of the pool names its release.
@@ -144,13 +144,20 @@ def check_evidence(audit: Audit, index: int) -> None:
         return
     with named("statement_malformed"):
         embedding = read_embedding(signed)
-    check_signer(audit, signed, index, embedding.issued_at_ms, ("runner",))
+    check_signer(audit, signed, index, embedding.issued_at_ms, _embedders(audit, embedding))
     if embedding.of not in audit.receipts:
         raise Refused("evidence_mismatch", embedding.of)
     _, receipt = audit.receipts[embedding.of]
     side = audit.side(embedding.tenant)
     if embedding.tenant != side.principal.pseudonym(embedding.issued_at_ms) or side is not audit.side(receipt.tenant):
         raise Refused("tenant_mismatch", embedding.tenant)
+    audit.embedded.add(embedding.statement)
+
+
+def _embedders(audit: Audit, embedding: Embedding) -> tuple[str, ...]:
+    """Who may say what a prompt was embedded as: a runner, or the gateway where no runner made the answer either."""
+    _, receipt = audit.receipts.get(embedding.of, (0, None))
+    return ("runner", "gateway") if receipt is not None and receipt.grade == "declared" else ("runner",)
 
 
 def _in_form(signed: Envelope | None) -> Envelope:

@@ -78,7 +78,10 @@ def read_manifest(data: bytes) -> Manifest:
         value, "schema", "counts", "made_at_ms", "members", "origin", "size", "root", "scope", "signer"
     )  # fmt: skip
     shape.one_of(found["schema"], "hitproof/bundle/v1")
-    counts = shape.closed(found["counts"], "evidence", "hits", "openings", "receipts", "releases", "spendings")
+    counts = shape.closed(
+        found["counts"], "evidence", "hits", "matches", "openings", "proofs", "queries", "receipts", "releases",
+        "spendings",
+    )  # fmt: skip
     return Manifest(
         counts={name: shape.integer(count) for name, count in counts.items()},
         made_at_ms=shape.integer(found["made_at_ms"]),

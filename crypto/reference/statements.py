@@ -9,6 +9,7 @@ from .envelope import IN_TOTO, Envelope
 from .errors import NotInForm
 from .hashing import digest_text, sha256
 from .json_text import Json
+from .polynomials import SUITES, suite_for
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 INFERENCE = "https://hitproof.dev/inference/v1"
@@ -16,6 +17,7 @@ EMBEDDING = "https://hitproof.dev/embedding/v1"
 PAYLOAD_BYTES_MAX = 256 * 1024
 DERIVATIONS = ("none", "adapted", "composed")
 DIMENSION_MAX = 65_536
+COMMITMENT_BYTES = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,9 @@ class Embedding:
     tenant: str
     signer: str
     dimension: int
+    embedder: str
+    #: The algebraic commitment in its suite, if the statement has one; whether it is a point, is asked with a proof.
+    algebraic: tuple[str, bytes] | None
     commitments: dict[str, bytes | None]
 
 
@@ -98,22 +103,31 @@ def read_embedding(envelope: Envelope) -> Embedding:
         predicate, "commitment", "dimension", "embedder", "issued_at_ms", "nonce", "norm_bound", "scale", "signer",
         "statement", "suite", "tenant", "text_commitment",
     )  # fmt: skip
-    commitment, suite = shape.optional(found["commitment"], shape.text), shape.optional(found["suite"], shape.text)
-    if (commitment is None) != (suite is None):
-        raise NotInForm("commitment and suite come together")
+    dimension = shape.integer(found["dimension"], 1, DIMENSION_MAX)
     shape.integer(found["norm_bound"], 260_100, 260_100)
     shape.integer(found["scale"], 508, 508)
     shape.unhex(found["nonce"], 32)
-    _digest(found["embedder"])
     return Embedding(
         statement=digest_text(sha256(envelope.payload)),
         issued_at_ms=shape.integer(found["issued_at_ms"]),
         of=_digest(found["statement"]),
         tenant=shape.unhex(found["tenant"], 16).hex(),
         signer=_signer(found["signer"], envelope),
-        dimension=shape.integer(found["dimension"], 1, DIMENSION_MAX),
+        dimension=dimension,
+        embedder=_digest(found["embedder"]),
+        algebraic=_algebraic(found["suite"], found["commitment"], dimension),
         commitments={"vector": vector, "text": shape.unhex(found["text_commitment"], 32)},
     )
+
+
+def _algebraic(suite: Json, commitment: Json, dimension: int) -> tuple[str, bytes] | None:
+    """A suite and the commitment in it, or None where both are null; a suite of ours is the one of the dimension."""
+    if suite is None and commitment is None:
+        return None
+    name = shape.text(suite)
+    if name in SUITES and name != suite_for(dimension):
+        raise NotInForm("a suite that is not that of the dimension")
+    return name, shape.unhex(commitment, COMMITMENT_BYTES)
 
 
 def _in_toto(envelope: Envelope, predicate_type: str, subject: str) -> tuple[bytes, Json]:

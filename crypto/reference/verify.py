@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ParamSpec
 
-from . import archive, contents, hits, json_text, leaves, ledger, notes, receipts, shape, signed_manifest
+from . import archive, closeness, contents, hits, json_text, leaves, ledger, notes, receipts, shape, signed_manifest
 from .audit import Audit
 from .contents import Contents
 from .envelope import IN_TOTO
@@ -43,6 +43,8 @@ class ReferenceVerdict:
     grades: dict[str, int]
     statements: frozenset[str]
     hits: frozenset[str]
+    #: Those of the hits that were shown to be close to what they were answered with.
+    applicable: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,9 @@ def _verdict(audit: Audit | None, reasons: list[str], is_read: bool) -> Referenc
     if reason is None and any(revoked.get(receipt.model_version) == "revoked" for receipt in accepted):
         exit_code, reason = REVOKED, "model_revoked"
     used = frozenset() if audit is None else frozenset(audit.hits)
-    return ReferenceVerdict(exit_code, reason, grades, frozenset(receipt.statement for receipt in accepted), used)
+    close = frozenset() if audit is None else frozenset(audit.applicable)
+    statements = frozenset(receipt.statement for receipt in accepted)
+    return ReferenceVerdict(exit_code, reason, grades, statements, used, close)
 
 
 def _check_all(audit: Audit, findings: _Findings, seen: LastSeen | None, now_ms: int, max_age_ms: int | None) -> None:
@@ -125,12 +129,15 @@ def _check_all(audit: Audit, findings: _Findings, seen: LastSeen | None, now_ms:
     _read_embeddings(audit)
     for opening in held.openings:
         findings.collect(receipts.check_opening, audit, opening)
+    for hit in held.queries:
+        findings.collect(closeness.check_query, audit, hit)
     for index in held.evidence:
         findings.collect(receipts.check_evidence, audit, index)
     for body in held.bodies.values():
         if body.kind == 7:
             findings.collect(receipts.check_evidence_body, audit, body)
     findings.reasons += [refused.reason for refused in ledger.check_ledger(audit)]
+    findings.reasons += [refused.reason for refused in closeness.check_closeness(audit)]
 
 
 def _check_receipts_and_hits(audit: Audit, findings: _Findings) -> None:
