@@ -1,0 +1,1 @@
+"""The prover: makes algebraic commitments and the proofs that `crypto.applicability` verifies, in a process of its own."""
