@@ -87,11 +87,15 @@ class PoolItem:
         aliases = {_digest(text.encode("utf-8")) for text in texts}
         return cls(tuple(sorted(aliases)), profile, _digest(vector))
 
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the item as an object; raises `EncodingError` where it is malformed."""
+        value = write_record(self) | {"schema": ITEM_SCHEMA}
+        read_item(value, "an item of the pool")
+        return value
+
     def to_payload(self) -> bytes:
         """Return the item in canonical JSON, the data of its leaf; raises `EncodingError` where it is malformed."""
-        value = write_record(self) | {"schema": ITEM_SCHEMA}
-        read_record(value, "an item of the pool", _ITEM)
-        return encode_closed(value)
+        return encode_closed(self.to_json())
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,18 @@ def items_root(items: Iterable[PoolItem]) -> Tree:
     return _tree(sorted(item.to_payload() for item in items))
 
 
+def item_paths(items: Sequence[PoolItem]) -> list[tuple[int, tuple[bytes, ...]]]:
+    """Return the position of each of *items* in the tree of `items_root`, and its inclusion path."""
+    payloads = [item.to_payload() for item in items]
+    order = sorted(range(len(items)), key=payloads.__getitem__)
+    tree = MemoryTree(leaf_hash(payloads[place]) for place in order)
+    position_of = {place: position for position, place in enumerate(order)}
+    return [
+        (position_of[place], tuple(inclusion_proof(position_of[place], tree.size, tree.node)))
+        for place in range(len(items))
+    ]
+
+
 def heads_root(heads: Iterable[LedgerHead]) -> Tree:
     """Return the tree of *heads* by organisation; raises `EncodingError` where one organisation has two."""
     return _tree([head.to_payload() for head in _ordered(heads)])
@@ -154,6 +170,13 @@ def head_path(heads: Iterable[LedgerHead], organisation: str) -> tuple[int, tupl
         raise EncodingError("the organisation has no head among these")
     tree = MemoryTree(leaf_hash(head.to_payload()) for head in ordered)
     return positions[0], tuple(inclusion_proof(positions[0], tree.size, tree.node))
+
+
+def read_item(value: JsonValue, where: str) -> PoolItem:
+    """Read an item of the pool, called *where* in messages; raises `EncodingError`."""
+    found = read_record(value, where, _ITEM)
+    del found["schema"]
+    return PoolItem(**found)
 
 
 @refused_as("malformed")
