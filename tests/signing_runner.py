@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from crypto.applicability.suites import suite_for
 from crypto.commitment import (
     output_commitment,
     output_tokens_commitment,
@@ -20,6 +21,7 @@ from crypto.embedding_statement import EmbeddingStatement, sign_embedding
 from crypto.manifest import model_version
 from crypto.statement import EvidenceReference, ReceiptStatement, runtime_digest, sign_receipt
 from server.ports import Chunk, Completion, JsonObject, Provenance, UpstreamModel
+from server.runner.commitments import CeremonyCommitter
 from server.runner.restatements import RestatementMaker
 from server.upstream.errors import UpstreamUnavailable
 from server.upstream.runner_answers import EmbeddingStatementAnswer, RestatementAnswer, read_restatement
@@ -41,6 +43,8 @@ MANIFEST: dict[str, Any] = {
     "openssf_digest": None,
 }
 PROMPT_IDS, OUTPUT_IDS = (1, 2, 3), (4, 5)
+#: One for all runners of a run: it reads the ceremony's file once.
+COMMIT = CeremonyCommitter()
 
 
 class SigningRunner(FakeUpstream):
@@ -56,6 +60,8 @@ class SigningRunner(FakeUpstream):
         self.change_openings: Callable[[JsonObject], JsonObject] = lambda openings: openings
         self.change_envelope: Callable[[JsonObject], JsonObject | None] = lambda envelope: envelope
         self.change_embedding: Callable[[EmbeddingStatement], EmbeddingStatement] = lambda statement: statement
+        self.commits = True
+        self.change_seed: Callable[[bytes | None], bytes | None] = lambda seed: seed
         self.embedding_fault: Exception | None = None
         self.embeddings: list[str] = []
         self.asked: list[JsonObject] = []
@@ -87,23 +93,25 @@ class SigningRunner(FakeUpstream):
         self.embeddings.append(text)
         salts = {"text": self._draw(), "vector": self._draw()}
         packed = bytes(part & 255 for part in vector)
+        suite, seed = (suite_for(len(vector)), self._draw()) if self.commits else (None, None)
+        point = None if suite is None or seed is None else COMMIT(suite, vector, seed)
         made = self.change_embedding(
             EmbeddingStatement(
-                commitment=None,
+                commitment=None if point is None else point.hex(),
                 dimension=len(vector),
                 embedder=embedder,
                 issued_at_ms=self.clock.now_ms(),
                 nonce=self._draw(),
                 signer=self.key.key_id,
                 statement=statement,
-                suite=None,
+                suite=None if suite is None else suite.name,
                 tenant=tenant,
                 text_commitment=text_commitment(salts["text"], text),
                 vector_commitment=vector_commitment(salts["vector"], packed),
             )
         )
         envelope = sign_embedding(made, self.key).to_json()
-        return EmbeddingStatementAnswer(dict(envelope), salts["text"], salts["vector"])
+        return EmbeddingStatementAnswer(dict(envelope), salts["text"], salts["vector"], self.change_seed(seed))
 
     async def restate(self, asked: JsonObject) -> RestatementAnswer:
         """Say a statement again as a real runner does, or fail, or change what was said."""

@@ -48,6 +48,9 @@ def runner(
         Path | None, typer.Option(help="File with the key that statements are signed under; made if absent.")
     ] = None,
     embedder: Annotated[str, typer.Option(help="Recomputes vectors: default, a folder, or none.")] = "default",
+    srs: Annotated[
+        Path | None, typer.Option(help="Another copy of the ceremony's file that commitments are made under.")
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8081,
     exit_with_parent: Annotated[bool, typer.Option(hidden=True, help="End when standard input ends.")] = False,
@@ -61,7 +64,7 @@ def runner(
         raise RunnerUsageError("name the file with the shared token: --token-file PATH")
     if exit_with_parent:
         threading.Thread(target=_end_with_input, daemon=True).start()
-    chosen = _Chosen(demo, model, name, device, beside, beside_key, signing_key, embedder)
+    chosen = _Chosen(demo, model, name, device, beside, beside_key, signing_key, embedder, srs)
     chosen.check()
     configure_logging("json" if as_json else "console")
     app = _build(chosen, token=read_token_file(token_file))
@@ -87,6 +90,7 @@ class _Chosen:
     beside_key: str | None
     signing_key: Path | None
     embedder: str
+    srs: Path | None
 
     def check(self) -> None:
         flags = (("--demo", self.demo), ("--model", self.model), ("--beside", self.beside))
@@ -94,17 +98,24 @@ class _Chosen:
             raise RunnerUsageError("choose exactly one of --demo, --model FOLDER and --beside URL")
         if self.embedder not in ("default", "none") and not Path(self.embedder).is_dir():
             raise RunnerUsageError(f"--embedder is default, none or a folder, and {self.embedder!r} is no folder")
+        if self.srs is not None and not self.srs.is_file():
+            raise RunnerUsageError(f"--srs {str(self.srs)!r} is no file")
 
 
 def _build(chosen: _Chosen, *, token: str) -> Starlette:
     from server.clock import SystemClock, SystemRandom
-    from server.runner.app import create_app, make_restatement_maker, make_statement_makers
+    from server.runner.app import create_app
+    from server.runner.commitments import CeremonyCommitter
     from server.runner.limits import RunnerLimits
+    from server.runner.signing import make_restatement_maker, make_statement_makers
 
     loaders = _embedder_loaders(chosen.embedder, chosen.device)
     clock, random, limits = SystemClock(), SystemRandom(), RunnerLimits()
     signer = _signer(chosen.signing_key, random)
-    statements, embeddings = make_statement_makers(signer, loaders, clock=clock, random_source=random, limits=limits)
+    commit = CeremonyCommitter(chosen.srs)
+    statements, embeddings = make_statement_makers(
+        signer, loaders, clock=clock, random_source=random, limits=limits, commit=commit
+    )
     if chosen.beside is not None:
         answerer = _beside(chosen, statements, clock, random)
     else:

@@ -24,6 +24,7 @@ from crypto.errors import EncodingError, Error
 from server.embedding.errors import TextError
 from server.ports import Clock, JsonObject, RandomSource
 from server.runner.answers import Answerer, EngineAnswerer
+from server.runner.commitments import Commits
 from server.runner.embeddings import EmbedderLoader, EmbeddingStatementMaker
 from server.runner.engine import Engine
 from server.runner.errors import (
@@ -48,7 +49,7 @@ from server.runner.protocol import (
     models_object,
 )
 from server.runner.restatements import RestatementMaker
-from server.runner.statements import StatementMaker
+from server.runner.signing import make_restatement_maker, make_statement_makers
 from server.upstream.errors import CircuitOpen, UpstreamError, UpstreamRejected, UpstreamTimeout
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
@@ -82,47 +83,22 @@ def create_runner_app(
     limits: RunnerLimits | None = None,
     signer: Signer | None = None,
     embedder_loaders: Sequence[EmbedderLoader] = (),
+    commit: Commits | None = None,
 ) -> Starlette:
     """Return the app that answers from *engines*, which it does not load or unload.
 
-    It signs with *signer*, if there is one, and recomputes vectors with what *embedder_loaders* give when first asked.
+    It signs with *signer*, if there is one, recomputes vectors with what *embedder_loaders* give when first asked, and
+    commits to them with *commit*, else under the ceremony's file that came along.
     Raises `RunnerConfigurationError` for a short *token*, no engine or two of one name, and `EncodingError` for an
     engine whose manifest is not one.
     """
     limits = limits or RunnerLimits()
     statements, embeddings = make_statement_makers(
-        signer, embedder_loaders, clock=clock, random_source=random_source, limits=limits
+        signer, embedder_loaders, clock=clock, random_source=random_source, limits=limits, commit=commit
     )
     answerer = EngineAnswerer(engines, limits=limits, clock=clock, random_source=random_source, statements=statements)
     restatements = make_restatement_maker(signer, clock=clock, random_source=random_source)
     return create_app(answerer, token=token, limits=limits, embeddings=embeddings, restatements=restatements)
-
-
-def make_statement_makers(
-    signer: Signer | None,
-    embedder_loaders: Sequence[EmbedderLoader],
-    *,
-    clock: Clock,
-    random_source: RandomSource,
-    limits: RunnerLimits,
-) -> tuple[StatementMaker | None, EmbeddingStatementMaker | None]:
-    """Return what signs answers and what signs vectors under *signer*'s key; each None where it cannot."""
-    if signer is None:
-        return None, None
-    statements = StatementMaker(signer, clock=clock, random_source=random_source)
-    if not embedder_loaders:
-        return statements, None
-    embeddings = EmbeddingStatementMaker(
-        signer, embedder_loaders, clock=clock, random_source=random_source, limits=limits
-    )
-    return statements, embeddings
-
-
-def make_restatement_maker(
-    signer: Signer | None, *, clock: Clock, random_source: RandomSource
-) -> RestatementMaker | None:
-    """Return what says statements of *signer*'s again; None where nothing is signed."""
-    return None if signer is None else RestatementMaker(signer, clock=clock, random_source=random_source)
 
 
 def create_app(

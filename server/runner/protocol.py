@@ -62,9 +62,15 @@ def manifests_object(models: Sequence[UpstreamModel], *, signing_key: str | None
     return {"protocol": PROTOCOL, "models": listed, "signing_key": signing_key}
 
 
-def embedding_statement_object(envelope: JsonObject, *, text_salt: bytes, vector_salt: bytes) -> JsonObject:
-    """Return the answer of `POST /runner/v1/embedding-statements`."""
-    salts = {"text": text_salt.hex(), "vector": vector_salt.hex()}
+def embedding_statement_object(
+    envelope: JsonObject, *, text_salt: bytes, vector_salt: bytes, commitment_seed: bytes | None
+) -> JsonObject:
+    """Return the answer of `POST /runner/v1/embedding-statements`; the seed is None where nothing was committed to."""
+    salts = {
+        "commitment": None if commitment_seed is None else commitment_seed.hex(),
+        "text": text_salt.hex(),
+        "vector": vector_salt.hex(),
+    }
     return {"protocol": PROTOCOL, "envelope": envelope, "salts": salts}
 
 

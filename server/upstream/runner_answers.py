@@ -28,11 +28,15 @@ _TOKEN_OPENINGS: Final = frozenset({"output_tokens", "prompt_tokens"})
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingStatementAnswer:
-    """A signed embedding statement as it came: a DSSE envelope as JSON, not yet verified, and its two salts."""
+    """A signed embedding statement as it came: a DSSE envelope as JSON, not yet verified, and what opens it.
+
+    *commitment_seed* is None from a runner that commits to nothing.
+    """
 
     envelope: JsonObject
     text_salt: bytes
     vector_salt: bytes
+    commitment_seed: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,16 @@ def read_embedding_statement(answer: JsonObject, upstream: str) -> EmbeddingStat
         raise UpstreamMalformed(f"{upstream!r} answered without an embedding statement of {PROTOCOL}")
     if not _is_hex_32_bytes(salts.get("text")) or not _is_hex_32_bytes(salts.get("vector")):
         raise UpstreamMalformed(f"the salts of an embedding statement of {upstream!r} are not 64 hexadecimal digits")
-    return EmbeddingStatementAnswer(envelope, bytes.fromhex(salts["text"]), bytes.fromhex(salts["vector"]))
+    # Absent from a runner of an older release, which commits to nothing.
+    seed = salts.get("commitment")
+    if seed is not None and not _is_hex_32_bytes(seed):
+        raise UpstreamMalformed(f"the seed of a commitment of {upstream!r} is not 64 hexadecimal digits")
+    return EmbeddingStatementAnswer(
+        envelope,
+        bytes.fromhex(salts["text"]),
+        bytes.fromhex(salts["vector"]),
+        None if seed is None else bytes.fromhex(seed),
+    )
 
 
 def read_restatement(answer: JsonObject, upstream: str) -> RestatementAnswer:

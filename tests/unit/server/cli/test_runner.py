@@ -120,6 +120,14 @@ def test_an_embedder_that_is_no_folder_is_named(tmp_path: Path) -> None:
         runner(demo=True, token_file=token, embedder=str(tmp_path / "none"))
 
 
+def test_a_ceremonys_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    token.chmod(0o600)
+    with pytest.raises(RunnerUsageError, match="--srs"):
+        runner(demo=True, token_file=token, srs=tmp_path / "none")
+
+
 @pytest.mark.parametrize("flags", [{}, {"demo": True, "beside": "http://127.0.0.1:1/v1"}])
 def test_exactly_one_kind_of_model_is_asked_for(tmp_path: Path, flags: Any) -> None:
     token = tmp_path / "token"

@@ -6,11 +6,15 @@ import asyncio
 import hashlib
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
+from crypto.applicability import setup
+from crypto.applicability.setup import SetupError, load_setup
+from crypto.applicability.suites import SUITES, Suite
 from crypto.commitment import text_commitment, vector_commitment
 from crypto.dsse import verify_envelope
 from crypto.ed25519 import SigningKey
@@ -18,7 +22,9 @@ from crypto.embedding_statement import EmbeddingStatement, parse_embedding
 from crypto.similarity import quantise_reference
 from server.embedding.errors import ModelFilesError, TextError
 from server.ports import Embedder, Float32Matrix, JsonObject
+from server.prover.commitment import commit
 from server.runner.app import create_runner_app
+from server.runner.commitments import CeremonyCommitter, Commits
 from server.runner.embeddings import EmbedderLoader
 from server.runner.limits import RunnerLimits
 from tests.runner_fakes import TOKEN, EchoEngine, FakeClock, FakeRandom, HashEmbedder
@@ -42,12 +48,13 @@ def ask(
     loaders: Sequence[EmbedderLoader] = (HashEmbedder,),
     signer: SigningKey | None = KEY,
     limits: RunnerLimits | None = None,
+    commit: Commits | None = None,
     seen: Callable[[httpx2.Response], None] = lambda _response: None,
 ) -> list[httpx2.Response]:
     """Post all *bodies* at once; *seen* is told of each answer as it comes."""
     app = create_runner_app(
         [EchoEngine()], token=TOKEN, clock=FakeClock(), random_source=FakeRandom(), limits=limits, signer=signer,
-        embedder_loaders=loaders,
+        embedder_loaders=loaders, commit=commit,
     )  # fmt: skip
 
     async def run() -> list[httpx2.Response]:
@@ -86,8 +93,55 @@ def test_a_vector_that_was_recomputed_is_signed_and_opens() -> None:
     assert statement.text_commitment == text_commitment(salts["text"], TEXT)
     assert (statement.embedder, statement.statement) == (body["embedder"], STATEMENT)
     assert (statement.dimension, statement.tenant) == (384, "cd" * 16)
-    assert (statement.commitment, statement.suite) == (None, None)
+    assert statement.suite == "hitproof/kzg-bls12381-512/v1"
+    assert statement.commitment == commit(load_setup(), SUITES[1], body["vector"], salts["commitment"]).hex()
     assert (statement.issued_at_ms, statement.signer) == (1_000_000, KEY.key_id)
+
+
+def test_every_commitment_has_a_seed_of_its_own() -> None:
+    body = body_of(HashEmbedder())
+    answers = [response.json() for response in ask(body, body)]
+    assert len({answer["salts"]["commitment"] for answer in answers}) == 2
+    assert len({verified(answer).commitment for answer in answers}) == 2
+
+
+class Wide(HashEmbedder):
+    """Vectors of more components than any suite takes."""
+
+    dimension = 2049
+
+
+def test_a_vector_that_no_suite_takes_is_signed_without_a_commitment() -> None:
+    (response,) = ask(body_of(Wide()), loaders=[Wide])
+    statement = verified(response.json())
+    assert (statement.commitment, statement.suite, statement.dimension) == (None, None, 2049)
+    assert response.json()["salts"]["commitment"] is None
+
+
+def test_a_vector_that_is_refused_is_not_committed_to() -> None:
+    def commit_never(_suite: Suite, _vector: Sequence[int], _seed: bytes) -> bytes:
+        raise AssertionError("committed to what is not signed")
+
+    (response,) = ask(body_of(HashEmbedder(), text="how old is the tower"), commit=commit_never)
+    assert response.status_code == 409
+
+
+def test_without_the_ceremonys_file_nothing_is_signed(tmp_path: Path) -> None:
+    other = tmp_path / "trusted_setup.txt"
+    other.write_text("4096\n65\n")
+    with pytest.raises(SetupError):
+        CeremonyCommitter(other)(SUITES[1], [1] * 384, bytes(32))
+    (response,) = ask(body_of(HashEmbedder()), commit=CeremonyCommitter(other))
+    assert response.status_code == 500
+    assert "envelope" not in response.json()
+
+
+def test_another_copy_of_the_ceremonys_file_commits_alike(tmp_path: Path) -> None:
+    source = Path(setup.__file__).with_name("trusted_setup.txt")
+    copy = tmp_path / "copy.txt"
+    copy.write_bytes(source.read_bytes())
+    vector, seed = [1, -2, 3], bytes(range(32))
+    assert CeremonyCommitter(copy)(SUITES[0], vector, seed) == commit(load_setup(), SUITES[0], vector, seed)
 
 
 def moved(vector: list[int], by: int) -> list[int]:

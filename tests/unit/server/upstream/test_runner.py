@@ -224,6 +224,14 @@ def test_an_embedding_statement_comes_back_with_its_salts() -> None:
     assert (found.envelope, found.text_salt, found.vector_salt) == (STATEMENT, b"\xab" * 32, b"\xcd" * 32)
     assert sent[0].url.path == "/runner/v1/embedding-statements"
     assert json.loads(sent[0].content) == ASKED
+    assert found.commitment_seed is None, "a runner of an older release commits to nothing"
+
+
+@pytest.mark.parametrize(("seed", "read"), [("ef" * 32, b"\xef" * 32), (None, None)], ids=["a seed", "null"])
+def test_the_seed_of_a_commitment_comes_with_the_salts(seed: str | None, read: bytes | None) -> None:
+    answer = EMBEDDING | {"salts": EMBEDDING["salts"] | {"commitment": seed}}
+    found = asyncio.run(upstream_answering(json.dumps(answer).encode()).embedding_statement(**ASKED))
+    assert found.commitment_seed == read
 
 
 UNTRUE_EMBEDDINGS: dict[str, Any] = {
@@ -233,6 +241,8 @@ UNTRUE_EMBEDDINGS: dict[str, Any] = {
     "no salts": EMBEDDING | {"salts": None},
     "one salt": EMBEDDING | {"salts": {"text": "ab" * 32}},
     "a short salt": EMBEDDING | {"salts": {"text": "ab" * 32, "vector": "cd" * 31}},
+    "a short seed": EMBEDDING | {"salts": EMBEDDING["salts"] | {"commitment": "ef" * 31}},
+    "a seed that is no text": EMBEDDING | {"salts": EMBEDDING["salts"] | {"commitment": 1}},
 }
 
 
