@@ -32,11 +32,13 @@ def padded(suite: Suite, vector: Sequence[int]) -> tuple[int, ...]:
 
     Raises `EncodingError` for another suite than its dimension's, and for components beyond ±127.
     """
-    if suite_for(len(vector)) != suite:
-        raise EncodingError(f"a vector of {len(vector)} components is not committed to in the suite {suite.name}")
-    if any(abs(part) > COMPONENT_MAX for part in vector):
+    # Whatever the components come as is made exact here: eight-bit ones would wrap around in the sums.
+    components = [int(part) for part in vector]
+    if suite_for(len(components)) != suite:
+        raise EncodingError(f"a vector of {len(components)} components is not committed to in the suite {suite.name}")
+    if any(abs(part) > COMPONENT_MAX for part in components):
         raise EncodingError(f"a component of the vector lies beyond {COMPONENT_MAX}")
-    return (*vector, *[0] * (suite.size - len(vector)))
+    return (*components, *[0] * (suite.size - len(components)))
 
 
 def commit(setup: Setup, suite: Suite, vector: Sequence[int], seed: bytes) -> bytes:
