@@ -61,7 +61,7 @@ class QueryLine:
 
 @dataclass(frozen=True, slots=True)
 class MatchLine:
-    """Why a hit of the pool was one."""
+    """Why a hit of the pool was one; the match is read where it is checked, so that one bad one is named."""
 
     hit: str
     match: JsonObject

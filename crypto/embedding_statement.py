@@ -1,7 +1,8 @@
 """Embedding statements: a runner's word that a vector is what its embedder makes of a committed text.
 
-The runner recomputed the vector and found every component within 1 of its own before it signed. The statement is logged
-as evidence about the receipt whose prompt was embedded.
+The runner recomputed the vector and found every component within 1 of its own before it signed; about an answer that no
+runner made, a gateway may sign, and then it is the operator's word. The statement is logged as evidence about the receipt
+whose prompt was embedded.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from .applicability.encoding import POINT_BYTES
+from .applicability.suites import find_suite, suite_for
 from .canonical import JsonValue
 from .closed import (
     Reader,
@@ -19,6 +22,7 @@ from .closed import (
     parse_closed,
     read_digest,
     read_hex_32,
+    read_hex_text,
     read_integer,
     read_key_id,
     read_pseudonym,
@@ -108,11 +112,14 @@ def _read(value: JsonValue) -> EmbeddingStatement:
     found = read_record(predicate, "the statement", _PREDICATE)
     if (found["commitment"] is None) != (found["suite"] is None):
         raise EncodingError("the statement names a commitment without its suite, or a suite alone")
+    suite = None if found["suite"] is None else find_suite(found["suite"])
+    if suite is not None and suite != suite_for(found["dimension"]):
+        raise EncodingError(f"the suite {suite.name} does not fit vectors of {found['dimension']} components")
     return EmbeddingStatement(vector_commitment=commitment, **found)
 
 
 _PREDICATE: Final[Mapping[str, Reader]] = {
-    "commitment": or_null(read_text),
+    "commitment": or_null(partial(read_hex_text, digits=2 * POINT_BYTES)),
     "dimension": partial(read_integer, least=1, most=DIMENSION_MAX),
     "embedder": read_digest,
     "issued_at_ms": read_integer,

@@ -6,24 +6,25 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ..report import Check, CrossCheck, Failure, Report
+from .given_queries import GIVEN_SUBJECT
 from .history import COMPARED_SUBJECT
-from .options import SecondVerdict
+from .options import SecondVerdict, Verification
 
 ACCEPTING = frozenset({0, 3})
 #: What the second implementation does not do: its verdict is held against the first's without these.
 FIRST_ALONE = frozenset({"publisher", "replay"})
 DIFFERENCES_MAX = 16
+_FIRST_ALONE_SUBJECTS = (COMPARED_SUBJECT, GIVEN_SUBJECT)
 
 
-def compare_verdicts(
-    report: Report, statements: frozenset[str], hits: frozenset[str], second: SecondVerdict
-) -> tuple[Check, CrossCheck]:
+def compare_verdicts(verification: Verification, second: SecondVerdict) -> tuple[Check, CrossCheck]:
     """Return the check and what it found: other exit codes, or other grades or sets where the file is accepted.
 
     The second implementation does not run models again, so a replayed receipt counts as the attested one that it is, and
     neither a model's publisher nor a replay can make the two differ.
     """
     differences: list[str] = []
+    report = verification.report
     first_code = _code_without(report, FIRST_ALONE)
     if second.exit_code != first_code:
         differences.append(f"exit code: first {first_code}, second {second.exit_code}")
@@ -32,8 +33,9 @@ def compare_verdicts(
         differences += [
             f"grade {name}: first {first[name]}, second {other[name]}" for name in first if first[name] != other[name]
         ]
-        differences += _between("statement", statements, second.statements)
-        differences += _between("hit", hits, second.hits)
+        differences += _between("statement", verification.statements, second.statements)
+        differences += _between("hit", verification.hits, second.hits)
+        differences += _between("applicability", verification.applicable, second.applicable)
     found = CrossCheck(tuple(differences[:DIFFERENCES_MAX]))
     if found.agrees:
         detail = "a second implementation, which shares no code with the first, came to the same end"
@@ -50,8 +52,8 @@ def _code_without(report: Report, names: frozenset[str]) -> int:
 
 
 def _without_compared(check: Check) -> Check:
-    """Return *check* without what checkpoints from elsewhere showed, which the second implementation does not get."""
-    kept = tuple(failure for failure in check.failures if not failure.subject.startswith(COMPARED_SUBJECT))
+    """Return *check* without what checkpoints and queries from elsewhere showed, which only the first is given."""
+    kept = tuple(failure for failure in check.failures if not failure.subject.startswith(_FIRST_ALONE_SUBJECTS))
     status = "passed" if check.failures and not kept else check.status
     return replace(check, status=status, failures=kept)
 

@@ -14,6 +14,8 @@ from ..checkpoint import Cosignature, SignedCheckpoint
 from ..last_seen import LastSeen
 from ..report import LogState, Report, SampleResult
 from ..trust import Trust
+from .applicability import check_applicability
+from .applicability_rules import ApplicabilityRules, Thresholds, index_hits
 from .cross_check import compare_verdicts
 from .evidence import check_evidence
 from .findings import Findings, Notes, Stopped
@@ -47,6 +49,7 @@ class _Reached:
     receipts: tuple[ReadReceipt, ...] = ()
     replayed: frozenset[str] = frozenset()
     hits: frozenset[str] = frozenset()
+    applicable: frozenset[str] = frozenset()
     findings: Findings = field(default_factory=Findings)
 
 
@@ -90,7 +93,7 @@ def _check_log(bundle: Bundle, trust: Trust, options: AuditOptions, reached: _Re
 def _check_contents(
     bundle: Bundle, trust: Trust, signed: SignedCheckpoint, options: AuditOptions, reached: _Reached
 ) -> None:
-    """Inclusion, status and freshness, receipts, hits, openings, evidence, publisher, replay, ledger, model status."""
+    """Inclusion and all that stands behind it, in the order of the format."""
     findings, parts, readings = reached.findings, bundle.parts, read_signed(bundle.parts)
     findings.require("inclusion", lambda notes: check_inclusion(notes, parts, readings, signed.checkpoint, trust))
     status = findings.require("status", lambda notes: check_status(notes, bundle, options.now_ms))
@@ -107,14 +110,26 @@ def _check_contents(
     rules = make_hit_rules(parts, readings, principals, policies)
     reached.hits = findings.run("hits", lambda notes: check_hits(notes, rules))
     looked_at = _sampled_digests(readings, sampled)
-    opened = findings.run("openings", lambda notes: check_openings(notes, parts.openings, readings, looked_at))
+    opened = findings.run("openings", lambda notes: check_openings(notes, parts, readings, looked_at))
     reached.receipts = tuple(one for one in receipts if looked_at is None or one.digest in looked_at)
-    findings.run("evidence", lambda notes: check_evidence(notes, parts, readings, standing, principals))
+    embeddings = findings.run("evidence", lambda notes: check_evidence(notes, parts, readings, standing, principals))
     findings.run("publisher", lambda notes: check_publishers(notes, parts, trust))
     reached.replayed = findings.run(
         "replay", lambda notes: check_replay(notes, parts, reached.receipts, opened, options.replay)
     )
     findings.run("ledger", lambda notes: check_ledger(notes, parts))
+    closeness = ApplicabilityRules(
+        hits=index_hits(parts),
+        receipts={one.digest: one for one in readings.receipts if isinstance(one, ReadReceipt)},
+        embeddings=embeddings.accepted,
+        queries=opened.queries,
+        thresholds=Thresholds.of(parts.policies),
+        declared=embeddings.declared,
+        given=options.queries,
+        sampled=looked_at,
+        srs=options.srs,
+    )
+    reached.applicable = findings.run("applicability", lambda notes: check_applicability(notes, parts, closeness))
     findings.run("model_status", lambda notes: check_model_status(notes, receipts, status))
 
 
@@ -164,7 +179,7 @@ def _conclude(reached: _Reached, file_sha256: str) -> Verification:
     last_seen = None
     if reached.findings.passed() and reached.bundle is not None and reached.trust is not None:
         last_seen = LastSeen(reached.bundle.parts.checkpoint, reached.trust.version)
-    return Verification(report, statements, reached.hits, last_seen)
+    return Verification(report, statements, reached.hits, last_seen, reached.applicable)
 
 
 def _counts(bundle: Bundle) -> dict[str, int]:
@@ -201,7 +216,7 @@ def _ask_again(
         return verification
     seen = None if options.last_seen is None else options.last_seen.to_payload()
     second = ask(data, trust_file, now_ms=options.now_ms, max_age_ms=options.max_age_ms, last_seen=seen)
-    check, found = compare_verdicts(verification.report, verification.statements, verification.hits, second)
+    check, found = compare_verdicts(verification, second)
     reached.findings.add(check)
     report = replace(verification.report, checks=reached.findings.close(), cross_check=found)
     return replace(verification, report=report, last_seen=verification.last_seen if found.agrees else None)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import cast
 
+from ..applicability_lines import QueryLine
+from ..bundle import BundleParts
 from ..bundle_lines import OpeningLine
 from ..canonical import CanonicalValue, JsonValue, canonical_json
 from ..commitment import (
@@ -14,11 +16,14 @@ from ..commitment import (
     output_tokens_commitment,
     prompt_commitment,
     prompt_tokens_commitment,
+    query_vector_commitment,
     stated_json,
     text_commitment,
     vector_commitment,
 )
 from ..errors import EncodingError, VerificationError
+from ..hit import HitRecord
+from .applicability_rules import index_hits
 from .findings import Notes
 from .readings import ReadEmbedding, Readings, ReadReceipt
 
@@ -27,24 +32,23 @@ RECEIPT_KINDS = frozenset({"output", "prompt", "output_tokens", "prompt_tokens"}
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The values that were opened and found right, by statement and kind."""
+    """What was opened and found right: values by statement and kind, the vectors of queries by hit."""
 
     values: Mapping[tuple[str, str], JsonValue]
+    queries: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def find(self, statement: str, kind: str) -> JsonValue:
         """Return the opened value, or None."""
         return self.values.get((statement, kind))
 
 
-def check_openings(
-    notes: Notes, lines: Iterable[OpeningLine], readings: Readings, sampled: frozenset[str] | None
-) -> Opened:
+def check_openings(notes: Notes, parts: BundleParts, readings: Readings, sampled: frozenset[str] | None) -> Opened:
     """Return the values that fit their commitments; of receipts, only those in *sampled*, or of all where it is None."""
     receipts = {one.digest: one for one in readings.receipts if isinstance(one, ReadReceipt)}
     embeddings = {one.digest: one for one in readings.evidence if isinstance(one, ReadEmbedding)}
     values: dict[tuple[str, str], JsonValue] = {}
     skipped = 0
-    for line in lines:
+    for line in parts.openings:
         with notes.about(f"{line.kind} of statement {line.statement}", "opening_mismatch"):
             committed = _commitment(line, receipts, embeddings)
             _verify_dimension(line, embeddings)
@@ -53,12 +57,37 @@ def check_openings(
                 continue
             verify_opening(line, committed)
             values[line.statement, line.kind] = line.value
-    if values or skipped or notes.failed:
+    queries = _check_queries(notes, parts.queries, index_hits(parts))
+    if values or queries or skipped or notes.failed:
         notes.detail = f"{len(values):,} prompts, outputs, token lists, texts and vectors are the ones that were signed"
         notes.detail += f"; {skipped:,} outside the sample are not covered" if skipped else ""
+        notes.detail += f"; {len(queries):,} queries are the ones of their hits" if queries else ""
     else:
         notes.leave_uncovered("nothing is opened, so what was asked and answered stays hidden")
-    return Opened(values)
+    return Opened(values, queries)
+
+
+def _check_queries(
+    notes: Notes, lines: Iterable[QueryLine], hits: Mapping[str, HitRecord]
+) -> dict[str, tuple[int, ...]]:
+    """Return the vectors of queries that fit what their hits commit to."""
+    queries: dict[str, tuple[int, ...]] = {}
+    for line in lines:
+        with notes.about(f"query of {line.hit}", "opening_mismatch"):
+            record = hits.get(line.hit)
+            if record is None or record.query_vector is None:
+                message = "no hit of the bundle with this id commits to the vector of a query"
+                raise VerificationError(message, reason="opening_unknown")
+            verify_query(line.salt, line.vector, record.query_vector)
+            queries[line.hit] = line.vector
+    return queries
+
+
+def verify_query(salt: bytes, vector: Sequence[int], committed: bytes) -> None:
+    """Check that *salt* and *vector* open *committed*; raises `VerificationError` and `EncodingError`."""
+    if not hmac.compare_digest(query_vector_commitment(salt, vector_bytes(vector)), committed):
+        message = "the query is another than the one that the hit was asked with"
+        raise VerificationError(message, reason="opening_mismatch", expected=committed.hex())
 
 
 def verify_opening(line: OpeningLine, committed: bytes | None) -> None:
@@ -119,7 +148,7 @@ def _open(line: OpeningLine) -> bytes:
         case "prompt_tokens":
             return prompt_tokens_commitment(salt, _integers(value))
         case "vector":
-            return vector_commitment(salt, _vector_bytes(value))
+            return vector_commitment(salt, vector_bytes(_integers(value)))
         case _:
             if not isinstance(value, str):
                 raise EncodingError("an embedded text is a string")
@@ -142,8 +171,8 @@ def _integers(value: JsonValue) -> list[int]:
     return numbers
 
 
-def _vector_bytes(value: JsonValue) -> bytes:
-    numbers = _integers(value)
+def vector_bytes(numbers: Sequence[int]) -> bytes:
+    """Return one signed byte per component; raises `EncodingError` for a component that is none."""
     if not all(-128 <= number <= 127 for number in numbers):
         raise EncodingError("a vector's component is not a signed byte")
     return bytes(number & 255 for number in numbers)

@@ -35,6 +35,11 @@ class SecondVerdict(Protocol):
         """Ids of the hits that were accepted."""
         ...
 
+    @property
+    def applicable(self) -> frozenset[str]:
+        """Ids of the hits that are shown to be close to what answered them, by a proof or a match."""
+        ...
+
 
 class SecondOpinion(Protocol):
     """Another implementation of the whole verification."""
@@ -63,8 +68,24 @@ class ReplayRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenQuery:
+    """A quantised query that the auditor computed, of the hit with this id, or of the only one found by meaning.
+
+    *embedder* is the digest of what computed it, or None where the auditor does not say.
+    """
+
+    vector: tuple[int, ...]
+    hit: str | None = None
+    embedder: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AuditOptions:
-    """What an auditor asks for beside the file; *now_ms* is the auditor's clock, *compared* are notes from elsewhere."""
+    """What an auditor asks for beside the file.
+
+    *now_ms* is the auditor's clock, *compared* are notes from elsewhere, *srs* is the auditor's copy of the ceremony's
+    file, this package's own unless given.
+    """
 
     now_ms: int
     max_age_ms: int | None = None
@@ -73,13 +94,19 @@ class AuditOptions:
     sample: SampleRequest | None = None
     replay: ReplayRequest | None = None
     second_opinion: SecondOpinion | None = None
+    queries: tuple[GivenQuery, ...] = ()
+    srs: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The report, which statements and hits were accepted, and what to remember: None unless passed or revoked."""
+    """The report, which statements and hits were accepted, and what to remember: None unless passed or revoked.
+
+    *applicable* are the hits that are shown to be close to what answered them.
+    """
 
     report: Report
     statements: frozenset[str] = field(default_factory=frozenset)
     hits: frozenset[str] = field(default_factory=frozenset)
     last_seen: LastSeen | None = None
+    applicable: frozenset[str] = field(default_factory=frozenset)

@@ -13,6 +13,7 @@ from crypto.similarity import NORM_BOUND_SQUARED, SCALE
 from tests.proof_examples import EMBEDDING, GATEWAY, RUNNER, STATEMENT
 
 PAYLOAD = EMBEDDING.to_payload()
+COMMITMENT = "a5" * 48
 
 
 def refuse(data: bytes) -> None:
@@ -54,10 +55,28 @@ def test_scale_and_norm_bound_are_those_of_the_inequality() -> None:
 
 
 def test_a_commitment_and_its_suite_stand_together() -> None:
-    both = replace(EMBEDDING, commitment="aa", suite="bls12-381")
+    both = replace(EMBEDDING, commitment=COMMITMENT, suite="another/suite/v1")
     assert parse_embedding_statement(both.to_payload()) == both
-    refuse(changed(commitment="aa"))
-    refuse(changed(suite="bls12-381"))
+    refuse(changed(commitment=COMMITMENT))
+    refuse(changed(suite="another/suite/v1"))
+
+
+@pytest.mark.parametrize("commitment", ["", "ab", COMMITMENT[:-2], COMMITMENT + "ab", COMMITMENT.upper(), "g" * 96, 7])
+def test_a_commitment_is_a_compressed_point_in_hexadecimal(commitment: Any) -> None:
+    refuse(changed(commitment=commitment, suite="another/suite/v1"))
+
+
+@pytest.mark.parametrize(("dimension", "size"), [(3, 256), (256, 256), (257, 512), (384, 512), (1536, 2048)])
+def test_a_suite_that_is_known_fits_the_dimension(dimension: int, size: int) -> None:
+    suite = f"hitproof/kzg-bls12381-{size}/v1"
+    fitting = changed(dimension=dimension, commitment=COMMITMENT, suite=suite)
+    assert parse_embedding_statement(fitting).suite == suite
+    other = "hitproof/kzg-bls12381-1024/v1"
+    refuse(changed(dimension=dimension, commitment=COMMITMENT, suite=other))
+
+
+def test_no_suite_that_is_known_fits_more_than_its_largest_domain() -> None:
+    refuse(changed(dimension=2049, commitment=COMMITMENT, suite="hitproof/kzg-bls12381-2048/v1"))
 
 
 def test_a_statement_that_names_another_signer_is_refused() -> None:

@@ -26,6 +26,7 @@ class FakeVerdict:
     grades: dict[str, int]
     statements: frozenset[str]
     hits: frozenset[str]
+    applicable: frozenset[str] = frozenset()
 
 
 @pytest.fixture(scope="module")
