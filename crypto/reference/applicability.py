@@ -15,7 +15,7 @@ from Crypto.Hash import SHA512
 from .ceremony import Ceremony
 from .errors import NotInForm
 from .hashing import digest, fields
-from .polynomials import ORDER, SUITES, Domain
+from .polynomials import ORDER, SUITES, Domain, suite_for
 
 if TYPE_CHECKING:
     from .pairing import G1, SlowCurve
@@ -218,10 +218,9 @@ def _take_apart(
 def _domain(commitment: Commitment) -> Domain:
     if commitment.suite not in SUITES:
         raise NotInForm("a suite that is not known")
-    domain = Domain(SUITES[commitment.suite])
-    if not 1 <= commitment.dimension <= domain.size:
-        raise NotInForm("a dimension that the suite does not have")
-    return domain
+    if suite_for(commitment.dimension) != commitment.suite:
+        raise NotInForm("a suite that is not that of the dimension")
+    return Domain(SUITES[commitment.suite])
 
 
 def _check_query(statement: Closeness) -> None:

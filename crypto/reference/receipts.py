@@ -11,7 +11,7 @@ from .hashing import digest, digest_text
 from .json_text import write
 from .records import Body, read_receipt_batch
 from .statements import Embedding, Receipt, read_embedding, read_receipt
-from .trust import TrustedKey
+from .trust import Trust, TrustedKey
 
 #: The type of evidence by which a receipt of the pool names its release.
 RELEASE_EVIDENCE = "pool-release"
@@ -19,7 +19,16 @@ RELEASE_EVIDENCE = "pool-release"
 
 def check_signer(audit: Audit, signed: Envelope, index: int, at_ms: int, roles: tuple[str, ...]) -> TrustedKey:
     """The key that signed, if it was allowed to at this time and index; raises Refused."""
-    key = audit.trust.keys.get(signed.key_id)
+    key = check_key(audit.trust, signed, at_ms, roles)
+    status, since_index = audit.status.keys.get(signed.key_id, ("", 0))
+    if status and index >= since_index:
+        raise Refused(f"signer_{status}", f"since index {since_index}")
+    return key
+
+
+def check_key(trust: Trust, signed: Envelope, at_ms: int, roles: tuple[str, ...]) -> TrustedKey:
+    """The key that signed, if the trust file allowed it to at this time; raises Refused."""
+    key = trust.keys.get(signed.key_id)
     if key is None:
         raise Refused("signer_unknown", signed.key_id)
     if not envelope.is_signed(signed, key.public_key):
@@ -28,9 +37,6 @@ def check_signer(audit: Audit, signed: Envelope, index: int, at_ms: int, roles: 
         raise Refused("signer_role", key.role)
     if at_ms < key.from_ms or (key.until_ms is not None and at_ms >= key.until_ms):
         raise Refused("signer_expired", f"at {at_ms}")
-    status, since_index = audit.status.keys.get(signed.key_id, ("", 0))
-    if status and index >= since_index:
-        raise Refused(f"signer_{status}", f"since index {since_index}")
     return key
 
 
