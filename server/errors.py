@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from crypto.errors import EncodingError, Error
 from server.audit.request import ExportError, ExportNotReady, ExportRunning, ExportsBusy, ExportUnavailable
+from server.prover.errors import ProverBusy, ProverError
 from server.reuse.budget import BudgetSpent
 from server.reuse.eviction import OverQuota
 from server.reuse.flights import TooManyFlights
@@ -82,6 +83,8 @@ _TABLE: Final[tuple[tuple[type[Error], int, str, str], ...]] = (
     (ForbiddenAddress, 400, "invalid_request_error", "forbidden_address"),
     (KeyReferenceError, 400, "invalid_request_error", "invalid_key_reference"),
     (EncodingError, 400, "invalid_request_error", "invalid_json"),
+    (ProverBusy, 503, "server_error", "busy"),
+    (ProverError, 503, "server_error", "prover_unavailable"),
     (ExportUnavailable, 503, "server_error", "export_unavailable"),
     (ExportRunning, 429, "rate_limit_error", "concurrency_limit_exceeded"),
     (ExportsBusy, 503, "server_error", "busy"),

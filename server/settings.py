@@ -112,6 +112,25 @@ class Settings(BaseSettings):
         description="how long hits, and receipts of entries that are gone, are kept",
     )
 
+    # Applicability proofs.
+    srs_file: Path | None = Field(
+        None,
+        description="one's own copy of the ceremony's file, held to the same hash; default: the one that came along",
+    )
+    applicability_per_minute: int = Field(
+        60, ge=0, le=1_000_000, description="applicability proofs made for one tenant in a minute, on demand"
+    )
+    applicability_per_entry_hour: int = Field(
+        60, ge=0, le=1_000_000, description="applicability proofs of one entry's hits in an hour, on demand or behind"
+    )
+    applicability_queue_max: int = Field(64, ge=1, le=10_000, description="hits waiting for their proof before 503")
+    applicability_background_per_minute: int = Field(
+        0, ge=0, le=1_000, description="hits proved without being asked for, newest first; 0: only on demand"
+    )
+    applicability_export_max: int = Field(
+        1_000, ge=0, le=100_000, description="missing proofs that one export makes; it leaves out what is beyond"
+    )
+
     # The log.
     log_origin: str = Field("", description="the log's name; default: hitproof.local/ and 16 digits of its key's id")
     log_sequencer: bool = Field(True, description="whether this process may write the log, if it holds the log's key")

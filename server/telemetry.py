@@ -60,6 +60,14 @@ class Telemetry:
             "hitproof_embedding_statements", "Embedding statements asked of runners.", ("result",),
             registry=self.registry,
         )  # fmt: skip
+        self.applicability_proofs = Counter(
+            "hitproof_applicability_proofs", "Applicability proofs that were to be made.", ("result",),
+            registry=self.registry,
+        )  # fmt: skip
+        self.applicability_s = Histogram(
+            "hitproof_applicability_seconds", "Time to a new applicability proof, waiting included.",
+            buckets=_SECONDS, registry=self.registry,
+        )  # fmt: skip
         self.votes_dropped = Counter(
             "hitproof_pool_votes_dropped", "Votes that found the queue full.", registry=self.registry
         )

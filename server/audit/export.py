@@ -12,12 +12,14 @@ from crypto.bundle import BundleParts, build_bundle
 from crypto.bundle_lines import BodyLine, CheckpointLine, HitLine, OpeningLine
 from crypto.bundle_manifest import Counts, PoolScope, Scope
 from crypto.checkpoint import parse_checkpoint
-from crypto.ed25519 import Signer
 from crypto.errors import EncodingError
 from crypto.leaf import LeafKind, parse_leaf
 from crypto.merkle import NodeSource, consistency_proof
 from crypto.multiproof import make_multiproof
 from crypto.status import StatusList, parse_status_list
+from server.audit.evidence_openings import EvidenceOpener
+from server.audit.keys import ExportKeys as ExportKeys
+from server.audit.keys import PoolKeys as PoolKeys
 from server.audit.ledger_selection import LedgerSelection, select_ledger
 from server.audit.lines import (
     LeafRow,
@@ -29,8 +31,9 @@ from server.audit.lines import (
     policy_line,
     publisher_line,
 )
-from server.audit.openings import KeyOfEpoch, Opener
+from server.audit.openings import Opener
 from server.audit.policies import LoggedPolicies, load_policies
+from server.audit.proof_selection import ProofSelection, QueryOpener, select_proofs
 from server.audit.pseudonyms import open_pseudonyms
 from server.audit.request import ExportError, ExportRequest, ExportUnavailable
 from server.audit.selection import Selection, Selector
@@ -56,30 +59,12 @@ Progress: TypeAlias = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A finished bundle and what it counts."""
+    """A finished bundle and what it counts; *unproved* of its hits by meaning have no applicability proof in it."""
 
     data: bytes
     counts: Counts
     size: int
-
-
-@dataclass(frozen=True, slots=True)
-class PoolKeys:
-    """What the pool's receipts are opened with, where there is a pool."""
-
-    tenant: TenantId
-    pseudonym_key: bytes
-    key_of_epoch: KeyOfEpoch
-
-
-@dataclass(frozen=True, slots=True)
-class ExportKeys:
-    """What a tenant's export is opened and signed with; *pool* is None before there is one."""
-
-    pseudonym_key: bytes
-    key_of_epoch: KeyOfEpoch
-    signer: Signer
-    pool: PoolKeys | None = None
+    unproved: int
 
 
 class Exporter:
@@ -120,14 +105,15 @@ class Exporter:
             pool=None if pool is None else pool.tenant,
         )
         selection = selector.select(on_read)
-        parts = self._parts(request, checkpoint, selection, tree, weight)
+        proofs = select_proofs(self._database, self._tenant, selection, weight, size=checkpoint.size)
+        parts = self._parts(request, checkpoint, selection, proofs, tree, weight)
         try:
             data = build_bundle(parts, self._keys.signer)
         except EncodingError:
             # Not the error's own text: it can quote what was to be opened.
             raise ExportError("what is in scope makes no bundle that a verifier takes; export a shorter time") from None
         progress(total, total)
-        return Exported(data, parts.counts, checkpoint.size)
+        return Exported(data, parts.counts, checkpoint.size, proofs.unproved)
 
     def _count(self, connection: Connection) -> int:
         return ReceiptRepository(connection, self._tenant).count() + HitRepository(connection, self._tenant).count()
@@ -137,6 +123,7 @@ class Exporter:
         request: ExportRequest,
         checkpoint: CheckpointRow,
         selection: Selection,
+        proofs: ProofSelection,
         tree: NodeSource,
         weight: Weight,
     ) -> BundleParts:
@@ -156,7 +143,8 @@ class Exporter:
         receipts = sorted(selection.receipts.values(), key=lambda row: row.leaf_index or 0)
         signed = [envelope_line(row) for row in selection.evidence if is_envelope(row)]
         asserted = [*own.leaves, *of_pool.leaves, status_leaf, *selection.batches.values()]
-        leaves = _leaves_of(receipts, selection.evidence, asserted, ledger.spendings, ledger.releases)
+        evidence = [*(row for row in selection.evidence if not is_envelope(row)), *proofs.documents]
+        leaves = _leaves_of(receipts, selection.evidence, proofs.documents, asserted, ledger.spendings, ledger.releases)
         policies = {row.digest: policy_line(row) for row in (*own.rows, *of_pool.rows)}
         versions = self._attested_versions(receipts)
         return BundleParts(
@@ -168,7 +156,7 @@ class Exporter:
             made_at_ms=self._clock.now_ms(),
             receipts=tuple(envelope_line(row) for row in receipts),
             hits=tuple(self._hit_lines(selection)),
-            bodies=_bodies(selection, asserted, ledger),
+            bodies=_bodies(evidence, asserted, ledger),
             evidence=tuple(sorted(signed, key=lambda line: line.index)),
             openings=tuple(self._openings(request, receipts, selection, weight)),
             policies=tuple(sorted(policies.values(), key=lambda line: line.policy)),
@@ -177,6 +165,8 @@ class Exporter:
             checkpoints=tuple(self._anchors(request, checkpoint, tree)),
             releases=ledger.release_lines(),
             spendings=ledger.spending_lines(),
+            proofs=proofs.lines(),
+            queries=QueryOpener(self._tenant, self._keys, weight).open(selection, request),
         )
 
     def _load_policies(self, size: int, selection: Selection) -> tuple[LoggedPolicies, LoggedPolicies]:
@@ -197,6 +187,10 @@ class Exporter:
         lines = [
             line for row in receipts for line in (of_pool if row.id in selection.of_pool else own).open(row, request)
         ]
+        evidence = EvidenceOpener(self._database, self._tenant, self._keys.key_of_epoch, weight)
+        # Nobody states a vector of the pool: what its entries are found by is public.
+        mine = [row for row in selection.evidence if row.receipt_id not in selection.of_pool]
+        lines += [line for row in mine for line in evidence.open(row, selection.receipts[row.receipt_id], request)]
         return sorted(lines, key=lambda line: (line.statement, line.kind))
 
     def _attested_versions(self, receipts: Sequence[StoredReceipt]) -> list[ModelVersionRecord]:
@@ -269,9 +263,9 @@ def _times_ms(*groups: Sequence[LeafRow]) -> list[int]:
     return [parse_leaf(row.leaf).time_ms for group in groups for row in group]
 
 
-def _bodies(selection: Selection, leaves: Sequence[StoredLeaf], ledger: LedgerSelection) -> tuple[BodyLine, ...]:
+def _bodies(evidence: Sequence[LeafRow], leaves: Sequence[StoredLeaf], ledger: LedgerSelection) -> tuple[BodyLine, ...]:
     found = [body_line(leaf, LeafKind(leaf.kind)) for leaf in leaves]
-    found += [body_line(row, LeafKind.EVIDENCE) for row in selection.evidence if not is_envelope(row)]
+    found += [body_line(row, LeafKind.EVIDENCE) for row in evidence]
     found += [body_line(row, LeafKind.PRIVACY_SPENDING) for row in ledger.spendings]
     found += [body_line(row, LeafKind.POOL_RELEASE) for row in ledger.releases]
     return tuple(sorted(found, key=lambda line: line.index))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import orjson
 import structlog
 
-from server.audit.export import Exported, Exporter, ExportKeys
+from server.audit.export import Exported, Exporter
+from server.audit.keys import ExportKeys
 from server.audit.request import ExportError, ExportNotReady, ExportRequest, ExportRunning, ExportsBusy
 from server.audit.settling import settle
 from server.log.storage import LogStorage
@@ -27,8 +29,12 @@ from tenants.identifiers import TenantId
 log = structlog.get_logger()
 
 Result = TypeVar("Result")
+#: What comes before an export is made, on the event loop: the proofs that it lacks.
+Preparation: TypeAlias = Callable[[], Awaitable[object]]
 
 RUNNING_MAX: Final = 2
+#: Of so many finished exports it is known how many hits they leave unproved.
+UNPROVED_MAX: Final = 1_000
 KEPT_MS: Final = 24 * 3_600_000
 _MARK: Final = ".running"
 _BUNDLE: Final = ".zip"
@@ -53,6 +59,7 @@ class ExportJobs:
         self._running: dict[str, asyncio.Task[Any]] = {}
         self._tenants: dict[str, TenantId] = {}
         self._progress: dict[str, tuple[int, int]] = {}
+        self._unproved: OrderedDict[str, int] = OrderedDict()
 
     async def recover(self) -> None:
         """Say of every export that the last process on this folder did not finish that it failed, and tidy up."""
@@ -89,8 +96,10 @@ class ExportJobs:
             if name not in known and not path.with_suffix(_MARK).exists():
                 path.unlink(missing_ok=True)
 
-    async def start(self, tenant: TenantId, keys: ExportKeys, request: ExportRequest) -> AuditJob:
-        """Begin an export of *tenant* and return its job; raises `ExportRunning`, `ExportsBusy`."""
+    async def start(
+        self, tenant: TenantId, keys: ExportKeys, request: ExportRequest, *, prepare: Preparation | None = None
+    ) -> AuditJob:
+        """Begin an export of *tenant*, by *prepare*, and return its job; raises `ExportRunning`, `ExportsBusy`."""
         name = "aud_" + self._random.token_bytes(16).hex()
         self._take_place(name, tenant)
         job = AuditJob(
@@ -103,17 +112,25 @@ class ExportJobs:
             error=None,
             created_at_ms=self._clock.now_ms(),
         )
-        task = asyncio.create_task(self._run(tenant, job, keys, request, begun := asyncio.Event()))
+        task = asyncio.create_task(self._run(tenant, job, keys, request, prepare, begun := asyncio.Event()))
         self._keep(name, task)
         # Whoever is told of the job may ask for it at once.
         await begun.wait()
         return job
 
-    async def make_now(self, tenant: TenantId, keys: ExportKeys, request: ExportRequest) -> Exported:
-        """Make an export of *tenant* while the caller waits; raises `ExportError`."""
+    async def make_now(
+        self, tenant: TenantId, keys: ExportKeys, request: ExportRequest, *, prepare: Preparation | None = None
+    ) -> Exported:
+        """Make an export of *tenant*, by *prepare* first, while the caller waits; raises `ExportError`."""
         name = "now_" + self._random.token_bytes(16).hex()
         self._take_place(name, tenant)
-        task = asyncio.create_task(self._on_thread(lambda: self._export(tenant, name, keys, request)))
+
+        async def work() -> Exported:
+            if prepare is not None:
+                await prepare()
+            return await self._on_thread(lambda: self._export(tenant, name, keys, request))
+
+        task = asyncio.create_task(work())
         self._keep(name, task)
         # A thread cannot be cancelled: whoever leaves does not give back the place before it ends.
         return await asyncio.shield(task)
@@ -123,6 +140,10 @@ class ExportJobs:
         found = await self._database.read(lambda c: AuditJobRepository(c, tenant).get(job))
         done, total = self._progress.get(job, (found.done, found.total))
         return replace(found, done=done, total=total)
+
+    def unproved(self, job: str) -> int | None:
+        """Return how many hits of a finished export have no applicability proof in it; known where its file lies alone."""
+        return self._unproved.get(job)
 
     def path_of(self, job: AuditJob) -> Path:
         """Return where a finished job's bundle lies; raises `ExportNotReady` for one that is not here."""
@@ -144,7 +165,13 @@ class ExportJobs:
         await asyncio.gather(*self._running.values(), return_exceptions=True)
 
     async def _run(
-        self, tenant: TenantId, job: AuditJob, keys: ExportKeys, request: ExportRequest, begun: asyncio.Event
+        self,
+        tenant: TenantId,
+        job: AuditJob,
+        keys: ExportKeys,
+        request: ExportRequest,
+        prepare: Preparation | None,
+        begun: asyncio.Event,
     ) -> None:
         path, is_kept = self._folder / f"{job.id}{_BUNDLE}", False
         try:
@@ -154,7 +181,11 @@ class ExportJobs:
                 await self._database.write(lambda c: AuditJobRepository(c, tenant).add(job))
             finally:
                 begun.set()
-            await self._on_thread(lambda: _write_bundle(path, self._export(tenant, job.id, keys, request).data))
+            if prepare is not None:
+                await prepare()
+            exported = await self._on_thread(lambda: self._export(tenant, job.id, keys, request))
+            await self._on_thread(lambda: _write_bundle(path, exported.data))
+            self._note_unproved(job.id, exported.unproved)
         except (ExportError, StoreError) as error:
             await self._end(tenant, job.id, error=str(error))
         except Exception as error:  # noqa: BLE001  # an edge: nobody awaits a job, so its end must be written down
@@ -177,6 +208,11 @@ class ExportJobs:
         checkpoint = settle(self._database, tenant, clock=self._clock, random=self._random, quorum=self._quorum)
         exporter = Exporter(self._database, self._storage, tenant, keys, self._clock)
         return exporter.export(request, checkpoint, self._watcher(job))
+
+    def _note_unproved(self, job: str, count: int) -> None:
+        self._unproved[job] = count
+        while len(self._unproved) > UNPROVED_MAX:
+            self._unproved.popitem(last=False)
 
     def _take_place(self, name: str, tenant: TenantId) -> None:
         if tenant in self._tenants.values():

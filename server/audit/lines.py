@@ -12,12 +12,28 @@ from crypto.leaf import LeafKind
 from crypto.merkle import MemoryTree, leaf_hash
 from crypto.multiproof import make_multiproof
 from server.audit.selection import SelectedHit
-from server.store.log_records import AnnouncedPolicy, StoredEvidence, StoredHit, StoredLeaf, StoredReceipt
+from server.store.log_records import (
+    AnnouncedPolicy,
+    StoredApplicability,
+    StoredEvidence,
+    StoredHit,
+    StoredLeaf,
+    StoredReceipt,
+    StoredWellFormedness,
+)
 from server.store.pool_records import LoggedRelease, LoggedSpending
 from server.store.records import ModelVersionRecord
 
 #: Every row that comes with its leaf and what stands behind it.
-LeafRow: TypeAlias = StoredReceipt | StoredEvidence | StoredLeaf | LoggedSpending | LoggedRelease
+LeafRow: TypeAlias = (
+    StoredReceipt
+    | StoredEvidence
+    | StoredWellFormedness
+    | StoredApplicability
+    | StoredLeaf
+    | LoggedSpending
+    | LoggedRelease
+)
 
 
 def envelope_line(row: StoredReceipt | StoredEvidence) -> EnvelopeLine:

@@ -9,6 +9,7 @@ from crypto.bundle_lines import OpeningLine, encode_line, parse_line
 from crypto.canonical import JsonValue, parse_json
 from crypto.commitment import stated_json
 from crypto.errors import EncodingError, Error, VerificationError
+from server.audit.keys import KeyOfEpoch
 from server.audit.request import ExportRequest
 from server.audit.weight import Weight
 from server.reuse.payload import EntryPayload, unseal_payload
@@ -16,12 +17,10 @@ from server.store.database import Database
 from server.store.entries import EntryRepository
 from server.store.log_records import StoredReceipt
 from tenants.identifiers import EntryId, TenantId
-from tenants.sealing import DataKey, sealed_epoch
+from tenants.sealing import sealed_epoch
 
 #: Values of one opening: an answer with log probabilities is deep, not endless.
 NODES_MAX: Final = 2**20
-
-KeyOfEpoch = Callable[[int], DataKey]
 
 
 class Opener:

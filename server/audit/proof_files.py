@@ -16,7 +16,7 @@ from server.log.storage import LogStorage
 from server.store.database import Database
 from server.store.errors import NotFound
 from server.store.log import LogRepository
-from server.store.log_records import CheckpointRow, StoredHit, StoredLeaf, StoredReceipt
+from server.store.log_records import CheckpointRow, StoredEvidence, StoredHit, StoredLeaf, StoredReceipt
 from server.store.platform import PlatformRepository
 from server.store.pool_items import POOL_TENANT_META
 from server.store.receipts import HitRepository, ReceiptRepository
@@ -36,6 +36,26 @@ class Proved:
 
     text: str
     receipt: StoredReceipt
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedHit:
+    """A hit whose batch has the leaf *index* under *checkpoint*, with what its proof file says of it."""
+
+    receipt: StoredReceipt
+    checkpoint: CheckpointRow
+    tree: NodeSource
+    index: int
+    extra: HitProofExtra
+
+    def path_of(self, leaf_index: int) -> tuple[bytes, ...]:
+        """Return the path of a leaf under the same checkpoint."""
+        return tuple(inclusion_proof(leaf_index, self.checkpoint.size, self.tree))
+
+    def prove(self, extra: bytes) -> Proved:
+        """Return the proof file of the batch's leaf that carries *extra*."""
+        proof = TlogProof(self.index, self.path_of(self.index), self.checkpoint.note, extra)
+        return Proved(format_tlog_proof(proof), self.receipt)
 
 
 class ProofFiles:
@@ -61,6 +81,14 @@ class ProofFiles:
 
     def prove_hit(self, tenant: TenantId, hit: str) -> Pending | Proved:
         """Return the proof of a hit of *tenant*, and of its receipt under the same checkpoint; raises `NotFound`."""
+        found = self.find_hit(tenant, hit)
+        return found if isinstance(found, Pending) else found.prove(found.extra.to_payload())
+
+    def find_hit(self, tenant: TenantId, hit: str, *, beside: StoredEvidence | None = None) -> Pending | LoggedHit:
+        """Return a hit of *tenant* in the log, under one checkpoint with its receipt and the evidence *beside* it.
+
+        Raises `NotFound`.
+        """
         found = self._database.read_now(lambda c: HitRepository(c, tenant).get(hit))
         if found is None:
             raise NotFound("there is no such hit; one of a moment ago is written down within a second")
@@ -72,19 +100,21 @@ class ProofFiles:
         )
         if receipt is None or receipt.body is None:
             raise NotFound("the receipt of this hit is gone")
-        newest = self._newest(found.batch_seq or 0)
+        newest = self._newest(max(found.batch_seq or 0, 0 if beside is None else beside.seq))
         if newest is None or batch is None or not _is_within(batch, newest) or receipt.leaf_index is None:
             return Pending(receipt)
-        return Proved(self._hit_proof(tenant, found, batch, receipt, newest), receipt)
+        if beside is not None and not _is_within(beside, newest):
+            return Pending(receipt)
+        return self._logged(tenant, found, batch, receipt, newest)
 
-    def _hit_proof(
+    def _logged(
         self, tenant: TenantId, hit: StoredHit, batch: StoredLeaf, receipt: StoredReceipt, newest: CheckpointRow
-    ) -> str:
+    ) -> LoggedHit:
         whole = self._database.read_now(lambda c: HitRepository(c, tenant).list_batch(batch.seq))
         records = MemoryTree()
         records.extend([leaf_hash(one.record) for one in whole])
         tree, position = self._tree(newest), hit.position or 0
-        batch_index, receipt_index = batch.leaf_index or 0, receipt.leaf_index or 0
+        receipt_index = receipt.leaf_index or 0
         extra = HitProofExtra(
             batch=stored_object(batch.body),
             envelope=stored_object(receipt.body),
@@ -94,8 +124,7 @@ class ProofFiles:
             receipt_path=tuple(inclusion_proof(receipt_index, newest.size, tree)),
             record=stored_object(hit.record),
         )
-        path = tuple(inclusion_proof(batch_index, newest.size, tree))
-        return format_tlog_proof(TlogProof(batch_index, path, newest.note, extra.to_payload()))
+        return LoggedHit(receipt, newest, tree, batch.leaf_index or 0, extra)
 
     def _newest(self, seq: int) -> CheckpointRow | None:
         """Return the newest checkpoint that this machine has tiles for: no request has a whole tree made."""
@@ -132,5 +161,5 @@ def _pool(connection: Connection) -> TenantId:
     return TenantId(pool)
 
 
-def _is_within(leaf: StoredLeaf, checkpoint: CheckpointRow) -> bool:
+def _is_within(leaf: StoredLeaf | StoredEvidence, checkpoint: CheckpointRow) -> bool:
     return leaf.leaf_index is not None and leaf.leaf_index < checkpoint.size and leaf.body is not None

@@ -11,8 +11,8 @@ from crypto.manifest import is_model_version
 
 FROM_SIZES_MAX: Final = 64
 OPENED_MAX: Final = 100_000
-#: What is kept to be opened of a receipt.
-OPENING_KINDS: Final = ("output", "output_tokens", "prompt", "prompt_tokens")
+#: What is kept to be opened: of a receipt, of the statement about its vector, and of the hits that it answered.
+OPENING_KINDS: Final = ("output", "output_tokens", "prompt", "prompt_tokens", "query_vector", "text", "vector")
 
 
 class ExportError(Error):
@@ -47,7 +47,8 @@ class ExportRequest:
     """Hits and receipts of [since, until), of one model version or of all; commitments of *opened* receipts are opened.
 
     *opened* is None for every receipt, and *kinds* says which commitments: none of them by default. *from_sizes* are
-    checkpoints that an auditor has seen, to be proved continued. Raises `ExportError`.
+    checkpoints that an auditor has seen, to be proved continued. *applicability* has the proofs made that its hits lack.
+    Raises `ExportError`.
     """
 
     since_ms: int | None = None
@@ -56,6 +57,7 @@ class ExportRequest:
     kinds: tuple[str, ...] = ()
     opened: frozenset[str] | None = None
     from_sizes: tuple[int, ...] = ()
+    applicability: bool = False
 
     def __post_init__(self) -> None:
         numbers = [self.since_ms or 0, self.until_ms or 0, *self.from_sizes]
@@ -91,4 +93,5 @@ class ExportRequest:
             "kinds": sorted(self.kinds),
             "opened": None if self.opened is None else len(self.opened),
             "from_sizes": list(self.from_sizes),
+            "applicability": self.applicability,
         }

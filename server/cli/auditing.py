@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 
 from crypto.ed25519 import SigningKey
 from crypto.errors import Error
-from server.audit.export import ExportKeys, PoolKeys
-from server.audit.openings import KeyOfEpoch
+from server.audit.keys import ExportKeys, KeyOfEpoch, PoolKeys
 from server.cli.context import Opened
 from server.log.build import build_sequencer
 from server.log.keys import get_log_key, load_signing_key

@@ -1,0 +1,120 @@
+"""What a bundle shows of closeness: proofs of its hits with what they rest on, and the queries that were to be opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from crypto.applicability.documents import read_document
+from crypto.applicability_lines import ProofLine, QueryLine
+from crypto.bundle_lines import encode_line
+from crypto.canonical import parse_canonical_json
+from crypto.commitment import hit_salt, query_vector_commitment
+from server.applicability.subjects import components
+from server.audit.keys import ExportKeys
+from server.audit.request import ExportRequest
+from server.audit.selection import Selection
+from server.audit.weight import Weight
+from server.reuse.query_vectors import unseal_query_vector
+from server.store.applicability import ApplicabilityRepository
+from server.store.database import Database
+from server.store.log_records import StoredApplicability, StoredWellFormedness
+from server.store.receipts import IDS_MAX
+from tenants.errors import TenantError
+from tenants.identifiers import TenantId
+from tenants.sealing import sealed_epoch
+
+#: The kind of opening that opens queries, which are no commitments of a statement.
+QUERY_KIND: Final = "query_vector"
+PROVABLE_TIER: Final = "private"
+
+
+@dataclass(frozen=True, slots=True)
+class ProofSelection:
+    """Documents of one bundle, each with its leaf within the checkpoint; *unproved* hits by meaning have none."""
+
+    documents: tuple[StoredWellFormedness | StoredApplicability, ...] = ()
+    unproved: int = 0
+
+    def lines(self) -> tuple[ProofLine, ...]:
+        """Return their lines, by index."""
+        lines = [
+            ProofLine(row.leaf_index, read_document(parse_canonical_json(row.document)))
+            for row in self.documents
+            if row.leaf_index is not None
+        ]
+        return tuple(sorted(lines, key=lambda line: line.index))
+
+
+def select_proofs(
+    database: Database, tenant: TenantId, selection: Selection, weight: Weight, *, size: int
+) -> ProofSelection:
+    """Read the proofs of the hits of *selection*, as far as all that they rest on is in it and within *size* leaves.
+
+    Raises `ExportError` for more than a bundle takes.
+    """
+    hits = [hit.row.id for group in selection.hits.values() for hit in group if hit.row.tier == PROVABLE_TIER]
+    stated = {row.id for row in selection.evidence}
+
+    def is_whole(row: StoredApplicability | StoredWellFormedness) -> bool:
+        is_logged = row.body is not None and row.leaf_index is not None and row.leaf_index < size
+        return is_logged and row.evidence_id in stated
+
+    proved = [
+        row
+        for ids in _chunks(hits)
+        for row in database.read_now(lambda c, ids=ids: ApplicabilityRepository(c, tenant).list_of_hits(ids))  # type: ignore[misc]
+        if is_whole(row)
+    ]
+    formed = {
+        row.evidence_id: row
+        for ids in _chunks(sorted({row.evidence_id for row in proved}))
+        for row in database.read_now(lambda c, ids=ids: ApplicabilityRepository(c, tenant).list_well_formedness(ids))  # type: ignore[misc]
+        if is_whole(row)
+    }
+    # A proof says nothing without its commitment's well-formedness, and stays out with it.
+    proved = [row for row in proved if row.evidence_id in formed]
+    documents: tuple[StoredWellFormedness | StoredApplicability, ...] = (*formed.values(), *proved)
+    for row in documents:
+        weight.add(row.document, leaves=1)
+        weight.add(row.body)
+    return ProofSelection(documents, len(hits) - len(proved))
+
+
+class QueryOpener:
+    """Opens the query vectors of one tenant's hits."""
+
+    def __init__(self, tenant: TenantId, keys: ExportKeys, weight: Weight) -> None:
+        self._tenant = tenant
+        self._keys = keys
+        self._weight = weight
+
+    def open(self, selection: Selection, request: ExportRequest) -> tuple[QueryLine, ...]:
+        """Return the lines of hits of opened receipts, by hit; a query that is not kept any more stays closed."""
+        key, lines = self._keys.hit_salt_key, []
+        if key is None or QUERY_KIND not in request.kinds:
+            return ()
+        for hit in (hit for group in selection.hits.values() for hit in group):
+            if hit.row.query_vector is None or not request.opens(hit.row.receipt_id):
+                continue
+            line = self._line(hit.row.id, hit.row.query_vector, hit_salt(key, hit.row.id, QUERY_KIND))
+            if line is not None and hit.record.query_vector == query_vector_commitment(line.salt, _packed(line.vector)):
+                self._weight.add(encode_line(line.to_json()))
+                lines.append(line)
+        return tuple(sorted(lines, key=lambda line: line.hit))
+
+    def _line(self, hit: str, sealed: bytes, salt: bytes) -> QueryLine | None:
+        try:
+            key = self._keys.key_of_epoch(sealed_epoch(sealed))
+            return QueryLine(hit, salt, components(unseal_query_vector(sealed, key=key, tenant=self._tenant, hit=hit)))
+        except TenantError:
+            return None  # what does not open stays closed
+
+
+def _packed(vector: Sequence[int]) -> bytes:
+    return bytes(part & 0xFF for part in vector)
+
+
+def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (ids[start : start + IDS_MAX] for start in range(0, len(ids), IDS_MAX))
