@@ -21,7 +21,8 @@ Element = TypeVar("Element", Scalar, G1Point)
 
 def to_scalar(value: int) -> Scalar:
     """Return *value*, which may be negative, modulo r."""
-    return Scalar(value % ORDER)
+    # A small number takes a third of the time that its residue would.
+    return -Scalar(-value) if -ORDER < value < 0 else Scalar(value % ORDER)
 
 
 def powers_of(base: Scalar, count: int) -> list[Scalar]:
