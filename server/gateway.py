@@ -14,15 +14,20 @@ from crypto.errors import Error
 from server.api.authentication import Authenticator
 from server.api.limits import RequestLimits
 from server.api.state import AppState
+from server.applicability.build import build_applicability
+from server.audit.applicability_files import ApplicabilityFiles
 from server.embedding.async_embedder import AsyncEmbedder
 from server.index.device import device_index
 from server.index.growing import Growth
 from server.index.partitions import PartitionLimits, Partitions
 from server.outside import Outside
 from server.pooling import Pooling
+from server.prover.process import ProverProcess
 from server.proving import Proving
 from server.reuse.accounting import Accounting
 from server.reuse.embedding_statements import EmbeddingStatements
+from server.reuse.embedding_subjects import SubjectFinder
+from server.reuse.embedding_terms import OwnStatements, RunnerStatements
 from server.reuse.engine import ReuseEngine
 from server.reuse.eviction import Totals
 from server.reuse.flights import Flights
@@ -111,7 +116,18 @@ class Gateway:
             clock,
             queue_max=settings.label_queue_max,
         )
+        self.prover = ProverProcess(settings.srs_file)
         self.embedding_statements = self._embedding_statements()
+        self.applicability = build_applicability(
+            settings,
+            telemetry,
+            database=self.database,
+            tenants=self.tenants,
+            prover=self.prover,
+            stater=self.embedding_statements,
+            clock=clock,
+            random=outside.random,
+        )
         self.accounting = Accounting(self.recorder, telemetry, clock, outside.random)
         self.pooling = Pooling(
             settings,
@@ -151,18 +167,19 @@ class Gateway:
         )
 
     def _embedding_statements(self) -> EmbeddingStatements:
-        """Wire what has runners state the vectors of entries."""
+        """Wire what has the vectors of entries stated: by runners, or by the gateway itself."""
         outside, settings = self._outside, self._settings
+        commit, digest = self.prover.commit, outside.embedder.digest
         return EmbeddingStatements(
             self.database,
-            self.tenants,
-            self.models,
-            self.opener,
-            self.proving.checker,
+            SubjectFinder(
+                self.database, self.tenants, self.models, self.opener, self.proving.checker, embedder_digest=digest
+            ),
+            RunnerStatements(commit, outside.clock, embedder_digest=digest),
+            OwnStatements(outside.signer, commit, outside.clock, outside.random, embedder_digest=digest),
             self._telemetry,
             outside.clock,
             outside.random,
-            embedder_digest=outside.embedder.digest,
             batch_max=settings.embedding_statement_batch_max,
             interval_s=settings.embedding_statement_interval_s,
         )
@@ -191,6 +208,9 @@ class Gateway:
             gateway_signer=outside.signer,
             erasures=self.proving.erasures,
             proof_files=self.proving.proof_files,
+            applicability=self.applicability.service,
+            applicability_files=ApplicabilityFiles(self.database, self.tenants, self.proving.proof_files),
+            missing_proofs=self.applicability.missing,
             export_jobs=self.proving.exports,
             telemetry=self._telemetry,
             key_provider=outside.key_provider,
@@ -214,6 +234,7 @@ class Gateway:
         self._run(self.follower.run(self._settings.feed_poll_s))
         self._run(self.labeller.run())
         self._run(self.embedding_statements.run())
+        self._run(self.applicability.background.run())
         for work in self.pooling.start():
             self._run(work)
         self._run(self.sweeper.run(self._settings.sweep_interval_s))
@@ -226,6 +247,7 @@ class Gateway:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.prover.close()
         await self.recorder.flush()
         await self.proving.stop()
         await self.upstreams.close()
