@@ -27,7 +27,7 @@ COMPONENTS_MAX: Final = 65_536
 
 @dataclass(frozen=True, slots=True)
 class PoolMatch:
-    """A question of a released *item*, which *path* proves at *position* of its release, and the vector that was compared."""
+    """A question of a released *item*, whose *path* proves it at *position* of its release, and the vector compared."""
 
     alias: str
     item: PoolItem

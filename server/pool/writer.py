@@ -27,7 +27,7 @@ from crypto.spending import Budget, Charge, Unit
 from server.log.bodies import append_body
 from server.pool.calendar import Calendar
 from server.pool.errors import ReleaseRunning
-from server.pool.items import Released, seal_item
+from server.pool.items import Released, seal_items
 from server.pool.principal import organisation_key
 from server.ports import Clock, RandomSource
 from server.reuse.fingerprint import PoolMode
@@ -135,8 +135,9 @@ class ReleaseWriter:
         finished = self._finish(connection, release, "released", tree)
         PoolRepository(connection).persist(finished, holder=self._holder)
         PoolItemRepository(connection).add_many(
-            seal_item(pool, one, release=release.number, mode=release.mode, at_ms=finished.at_ms, random=self._random)
-            for one in released
+            seal_items(
+                pool, released, release=release.number, mode=release.mode, at_ms=finished.at_ms, random=self._random
+            )
         )
         return finished
 
