@@ -278,11 +278,19 @@ class ReceiptProof(ProofAnswer):
     object: Literal["receipt"]
 
 
+class HitApplicability(Shape):
+    """Whether the file also shows what makes the hit one, where that was asked for."""
+
+    state: Literal["pending", "proved"]
+    reason: Literal["not_logged"] | None
+
+
 class HitProof(ProofAnswer):
     """A hit's proof file, with the receipt that answered."""
 
     object: Literal["hit.proof"]
     hit: str
+    applicability: HitApplicability | None = None
 
 
 class AuditExport(Shape):
@@ -294,5 +302,6 @@ class AuditExport(Shape):
     done: int
     total: int
     scope: dict[str, Any]
+    unproved: int | None
     error: str | None
     created_at_ms: int

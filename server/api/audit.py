@@ -9,9 +9,12 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import FileResponse, Response
 
 from server.api.body import check, json_body_schema, read_json_object
+from server.api.flags import TRUE, Flag
 from server.api.schemas import AuditExportBody
 from server.api.state import Admitted, AppState, admit, state_of
-from server.audit.export import Exported, ExportKeys, PoolKeys
+from server.audit.export import Exported
+from server.audit.jobs import Preparation
+from server.audit.keys import ExportKeys, PoolKeys
 from server.audit.request import ExportRequest
 from server.pool.principal import find_pool
 from server.ports import JsonObject
@@ -31,15 +34,24 @@ async def export_now(
     until_ms: Annotated[int | None, Query(ge=0)] = None,
     model_version: Annotated[str | None, Query(max_length=80)] = None,
     from_size: Annotated[int | None, Query(ge=1)] = None,
+    applicability: Annotated[Flag, Query()] = "0",
 ) -> Response:
     """Return a bundle of the caller's tenant; nothing is opened. For much work, or openings, POST starts a job."""
     state = state_of(request)
     who = await admit(request, Scope.AUDIT)
-    wanted = ExportRequest(since_ms, until_ms, model_version, from_sizes=() if from_size is None else (from_size,))
+    wanted = ExportRequest(
+        since_ms,
+        until_ms,
+        model_version,
+        from_sizes=() if from_size is None else (from_size,),
+        applicability=applicability in TRUE,
+    )
     await _note(state, who, wanted)
     async with state.limits.place(who.tenant, who.caller.key_id, who.quota):
         await state.hit_journal.flush()
-        exported = await state.export_jobs.make_now(who.tenant, await _keys(state, who), wanted)
+        exported = await state.export_jobs.make_now(
+            who.tenant, await _keys(state, who), wanted, prepare=_preparation(state, who, wanted)
+        )
     headers = {"content-disposition": 'attachment; filename="bundle.zip"', **_counts(exported)}
     return Response(exported.data, 200, headers, BUNDLE_TYPE)
 
@@ -57,13 +69,15 @@ async def start_export(request: Request) -> Response:
         kinds=tuple(body.open),
         opened=None if body.receipts is None else frozenset(body.receipts),
         from_sizes=tuple(body.from_sizes),
+        applicability=body.applicability,
     )
     if wanted.opens_content:
         who.caller.require(Scope.CACHE_READ)
     await _note(state, who, wanted)
     await state.hit_journal.flush()
-    job = await state.export_jobs.start(who.tenant, await _keys(state, who), wanted)
-    return _json(_job(job), status=202)
+    prepare = _preparation(state, who, wanted)
+    job = await state.export_jobs.start(who.tenant, await _keys(state, who), wanted, prepare=prepare)
+    return _json(_job(state, job), status=202)
 
 
 @router.get("/v1/audit/export/{export_id}")
@@ -71,7 +85,7 @@ async def get_export(request: Request, export_id: str) -> Response:
     """Say how far an export is."""
     state = state_of(request)
     who = await admit(request, Scope.AUDIT)
-    return _json(_job(await state.export_jobs.get(who.tenant, export_id)))
+    return _json(_job(state, await state.export_jobs.get(who.tenant, export_id)))
 
 
 @router.get("/v1/audit/export/{export_id}/bundle")
@@ -86,7 +100,12 @@ async def get_export_bundle(request: Request, export_id: str) -> Response:
 
 
 async def _keys(state: AppState, who: Admitted) -> ExportKeys:
-    return ExportKeys(who.context.pseudonym_key, who.context.open_with, state.gateway_signer, await _pool_keys(state))
+    context, pool = who.context, await _pool_keys(state)
+    return ExportKeys(context.pseudonym_key, context.open_with, state.gateway_signer, pool, context.hit_salt_key)
+
+
+def _preparation(state: AppState, who: Admitted, wanted: ExportRequest) -> Preparation | None:
+    return (lambda: state.missing_proofs.make(who.tenant, wanted)) if wanted.applicability else None
 
 
 async def _pool_keys(state: AppState) -> PoolKeys | None:
@@ -94,7 +113,7 @@ async def _pool_keys(state: AppState) -> PoolKeys | None:
     if pool is None:
         return None
     context = await state.tenants.get(pool)
-    return PoolKeys(pool, context.pseudonym_key, context.open_with)
+    return PoolKeys(pool, context.pseudonym_key, context.open_with, context)
 
 
 async def _note(state: AppState, who: Admitted, wanted: ExportRequest) -> None:
@@ -109,10 +128,11 @@ def _counts(exported: Exported) -> dict[str, str]:
         "x-hitproof-receipts": str(exported.counts.receipts),
         "x-hitproof-hits": str(exported.counts.hits),
         "x-hitproof-log-size": str(exported.size),
+        "x-hitproof-unproved": str(exported.unproved),
     }
 
 
-def _job(job: AuditJob) -> JsonObject:
+def _job(state: AppState, job: AuditJob) -> JsonObject:
     return {
         "object": "audit.export",
         "id": job.id,
@@ -120,6 +140,7 @@ def _job(job: AuditJob) -> JsonObject:
         "done": job.done,
         "total": job.total,
         "scope": orjson.loads(job.scope),
+        "unproved": state.export_jobs.unproved(job.id),
         "error": job.error,
         "created_at_ms": job.created_at_ms,
     }

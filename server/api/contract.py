@@ -43,8 +43,9 @@ def _tenant(scope: Scope, answer: type[BaseModel], *refusals: int, status: int =
     return Operation((scope,), answer, refusals, status)
 
 
-def _proof(answer: type[BaseModel]) -> Operation:
-    return Operation((Scope.CACHE_READ, Scope.AUDIT), answer, (404, 429), file="text/plain", pending=answer)
+def _proof(answer: type[BaseModel], *refusals: int) -> Operation:
+    said = (404, *refusals, 429)
+    return Operation((Scope.CACHE_READ, Scope.AUDIT), answer, said, file="text/plain", pending=answer)
 
 
 def _platform(answer: type[BaseModel], *refusals: int, status: int = 200) -> Operation:
@@ -73,7 +74,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ("GET", "/v1/cache/stats"): _tenant(Scope.USAGE, answer_schemas.Stats),
     ("POST", "/v1/cache/feedback"): _tenant(Scope.INFER, answer_schemas.Feedback, 404),
     ("GET", "/v1/receipts/{receipt_id}"): _proof(answer_schemas.ReceiptProof),
-    ("GET", "/v1/hits/{hit_id}/proof"): _proof(answer_schemas.HitProof),
+    ("GET", "/v1/hits/{hit_id}/proof"): _proof(answer_schemas.HitProof, 409),
     ("GET", "/v1/audit/export"): Operation((Scope.AUDIT,), None, (429,), file="application/zip"),
     ("POST", "/v1/audit/export"): _tenant(Scope.AUDIT, answer_schemas.AuditExport, 429, status=202),
     ("GET", "/v1/audit/export/{export_id}"): _tenant(Scope.AUDIT, answer_schemas.AuditExport, 404, 429),

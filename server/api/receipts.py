@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from server.api.flags import TRUE, Flag
 from server.api.state import Admitted, AppState, admit_any, state_of
+from server.applicability.outcomes import Unprovable
 from server.audit.proof_files import Pending, Proved
+from server.errors import RequestError
 from server.ports import JsonObject
 from server.store.errors import NotFound
 from server.store.log_records import StoredReceipt
@@ -34,13 +38,39 @@ async def get_receipt(request: Request, receipt_id: str) -> Response:
 
 
 @router.get("/v1/hits/{hit_id}/proof")
-async def get_hit_proof(request: Request, hit_id: str) -> Response:
-    """Return the proof file of a hit, and in it of the receipt that answered; 202 while it is not yet logged."""
+async def get_hit_proof(request: Request, hit_id: str, applicability: Annotated[Flag, Query()] = "0") -> Response:
+    """Return the proof file of a hit, and in it of the receipt that answered; 202 while it is not yet logged.
+
+    With `applicability` also of what makes it a hit: made now, where it is not there yet.
+    """
     state = state_of(request)
     who = await admit_any(request, READERS)
     await state.hit_journal.flush()
-    found = await _prove(state, who, lambda: state.proof_files.prove_hit(who.tenant, hit_id))
-    return _answer(request, state, found, {"object": "hit.proof", "hit": hit_id})
+    head: JsonObject = {"object": "hit.proof", "hit": hit_id}
+    if applicability not in TRUE:
+        found = await _prove(state, who, lambda: state.proof_files.prove_hit(who.tenant, hit_id))
+        return _answer(request, state, found, head)
+    found = await _prove_applicable(state, who, hit_id)
+    shown = {"state": "pending", "reason": "not_logged"} if isinstance(found, Pending) else {"state": "proved"}
+    return _answer(request, state, found, head | {"applicability": {"reason": None, **shown}})
+
+
+async def _prove_applicable(state: AppState, who: Admitted, hit_id: str) -> Pending | Proved:
+    """Return the proof file with what makes the hit one; the query is opened for those alone who may read it."""
+    async with state.limits.place(who.tenant, who.caller.key_id, who.quota):
+        outcome = await state.applicability.ensure(who.context, hit_id)
+        if isinstance(outcome, Unprovable):
+            raise _refused(outcome)
+        query = await state.applicability.open_query(who.context, outcome.hit)
+        may_read = Scope.CACHE_READ in who.caller.scopes
+        found = await state.applicability_files.prove(who.context, outcome, query, is_opened=may_read)
+        if isinstance(found, Unprovable):
+            raise _refused(found)
+        return found
+
+
+def _refused(outcome: Unprovable) -> RequestError:
+    return RequestError(outcome.message, code=outcome.reason, status=409)
 
 
 async def _prove(state: AppState, who: Admitted, prove: Callable[[], Pending | Proved]) -> Pending | Proved:

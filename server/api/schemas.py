@@ -157,16 +157,17 @@ class AuditExportBody(Body):
     """`POST /v1/audit/export`: hits and receipts from `since_ms` to before `until_ms`; `open` names what is opened.
 
     `open` takes kinds of commitments, of all receipts or of those that `receipts` names; `from_sizes` are checkpoints
-    that the auditor has seen.
+    that the auditor has seen; `applicability` has the proofs made first that hits by meaning lack.
     """
 
     since_ms: StrictInt | None = Field(None, ge=0, le=9_007_199_254_740_991)
     until_ms: StrictInt | None = Field(None, ge=0, le=9_007_199_254_740_991)
     model_version: Identifier | None = None
-    open: list[Literal["output", "output_tokens", "prompt", "prompt_tokens"]] = Field(
+    open: list[Literal["output", "output_tokens", "prompt", "prompt_tokens", "query_vector", "text", "vector"]] = Field(
         default_factory=list, max_length=8
     )
     receipts: list[Identifier] | None = Field(None, max_length=1000)
     from_sizes: list[Annotated[StrictInt, Field(ge=1, le=9_007_199_254_740_991)]] = Field(
         default_factory=list, max_length=64
     )
+    applicability: StrictBool = False

@@ -10,6 +10,9 @@ from starlette.requests import Request
 from crypto.ed25519 import Signer
 from server.api.authentication import Authenticator, tenant_of
 from server.api.limits import RequestLimits
+from server.applicability.missing import MissingProofs
+from server.applicability.service import ApplicabilityService
+from server.audit.applicability_files import ApplicabilityFiles
 from server.audit.jobs import ExportJobs
 from server.audit.proof_files import ProofFiles
 from server.embedding.async_embedder import AsyncEmbedder
@@ -60,6 +63,9 @@ class AppState:
     gateway_signer: Signer
     erasures: Erasures
     proof_files: ProofFiles
+    applicability: ApplicabilityService
+    applicability_files: ApplicabilityFiles
+    missing_proofs: MissingProofs
     export_jobs: ExportJobs
     telemetry: Telemetry
     key_provider: KeyProvider

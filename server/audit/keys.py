@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from crypto.ed25519 import Signer
+from server.reuse.tenant_directory import TenantContext
 from tenants.identifiers import TenantId
 from tenants.sealing import DataKey
 
@@ -15,11 +16,12 @@ KeyOfEpoch: TypeAlias = Callable[[int], DataKey]
 
 @dataclass(frozen=True, slots=True)
 class PoolKeys:
-    """What the pool's receipts are opened with, where there is a pool."""
+    """What the pool's receipts are opened with, where there is a pool; without *context* no match can be shown."""
 
     tenant: TenantId
     pseudonym_key: bytes
     key_of_epoch: KeyOfEpoch
+    context: TenantContext | None = None
 
 
 @dataclass(frozen=True, slots=True)
