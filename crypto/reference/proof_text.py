@@ -5,20 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from . import json_text, proof_documents, records, shape
+from . import json_text, proof_documents, shape
 from .envelope import Envelope, read_envelope
 from .errors import NotInForm
 from .hashing import HASH_BYTES
 from .json_text import Json
-from .ledger_documents import Release, read_release
 from .proof_documents import KINDS, OpenedQuery
-from .records import Body, Hit
 
 HEADER = "c2sp.org/tlog-proof@v1"
 FILE_BYTES_MAX = 2**21
 PATH_MAX = 63
-#: Which kind of leaf a batch of hits is.
-BATCH = 2
 RECEIPT_PROOF, HIT_PROOF = "hitproof/receipt-proof/v1", "hitproof/hit-proof/v1"
 APPLICABILITY_PROOF = "hitproof/applicability-proof/v1"
 HIT_KEYS = ("schema", "batch", "envelope", "path", "position", "receipt_index", "receipt_path", "record")
@@ -41,23 +37,23 @@ class PrivateShown:
 
 @dataclass(frozen=True, slots=True)
 class PoolShown:
-    """What shows of a hit of the pool that it was close."""
+    """What shows of a hit of the pool that it was close; match and release are read where they are checked."""
 
     match: Json
     query: OpenedQuery | None
-    release: Release
+    release: Json
 
 
 @dataclass(frozen=True, slots=True)
 class HitPart:
-    """A hit record, its batch, and the paths to both leaves."""
+    """A hit, its batch, and the paths to both leaves; record and batch are read where they are checked."""
 
-    batch: Body
+    batch: Json
     path: tuple[bytes, ...]
     position: int
     receipt_index: int
     receipt_path: tuple[bytes, ...]
-    record: Hit
+    record: Json
     shown: PrivateShown | PoolShown | None
 
 
@@ -102,29 +98,22 @@ def read_proof_text(data: bytes) -> ProofText:
 
 
 def _hit(found: dict[str, Json]) -> HitPart:
-    batch, record = records.read_body(found["batch"]), records.read_hit(found["record"])
-    if batch.kind != BATCH:
-        raise NotInForm("not the body of a batch of hits")
     return HitPart(
-        batch=batch,
+        batch=_object(found["batch"]),
         path=_path(found["path"]),
         position=shape.integer(found["position"]),
         receipt_index=shape.integer(found["receipt_index"]),
         receipt_path=_path(found["receipt_path"]),
-        record=record,
-        shown=_shown(found["applicability"], record.tier) if "applicability" in found else None,
+        record=_object(found["record"]),
+        shown=_shown(_object(found["applicability"])) if "applicability" in found else None,
     )
 
 
-def _shown(value: Json, tier: str) -> PrivateShown | PoolShown:
-    if tier == "exact":
-        raise NotInForm("an equal request is not close, it is equal")
-    if tier == "pool":
+def _shown(value: dict[str, Json]) -> PrivateShown | PoolShown:
+    if "match" in value:
         found = shape.closed(value, "match", "query", "release")
-        if not isinstance(found["match"], dict):
-            raise NotInForm("a match is an object")
         query = shape.optional(found["query"], proof_documents.read_query)
-        return PoolShown(found["match"], query, read_release(found["release"]))
+        return PoolShown(_object(found["match"]), query, _object(found["release"]))
     found = shape.closed(
         value, "embedding", "embedding_index", "embedding_path", "proof", "query", "well_formedness"
     )  # fmt: skip
@@ -142,12 +131,17 @@ def _path(value: Json) -> tuple[bytes, ...]:
     return tuple(shape.unhex(step, HASH_BYTES) for step in shape.items(value, PATH_MAX))
 
 
+def _object(value: Json) -> dict[str, Json]:
+    if not isinstance(value, dict):
+        raise NotInForm("not an object")
+    return value
+
+
 def _envelope(value: Json) -> Envelope | None:
     """An envelope, or None: one that is not in form is refused where statements are checked."""
-    if not isinstance(value, dict):
-        raise NotInForm("an envelope is an object")
+    found = _object(value)
     try:
-        json_text.check_normal(value)
-        return read_envelope(value)
+        json_text.check_normal(found)
+        return read_envelope(found)
     except NotInForm:
         return None
