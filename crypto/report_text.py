@@ -64,7 +64,7 @@ def format_time(at_ms: int) -> str:
 
 
 def _describe_check(check: Check) -> Iterator[str]:
-    yield f"{_MARKS[check.status]}  {check.name.replace('_', ' '):12}  {_TITLES[check.name]}"
+    yield f"{_MARKS[check.status]}  {check.name.replace('_', ' '):13}  {_TITLES[check.name]}"
     if check.detail:
         yield from _wrapped([check.detail], " " * 13)
     for failure in check.failures[:FAILURES_SHOWN]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from ..applicability.documents import Applicability
-from ..bodies import Evidence
 from ..bundle import BundleParts
 from .applicability_rules import ApplicabilityRules
-from .documents import KINDS, Documents, check_documents
+from .documents import Documents, check_documents
 from .findings import Notes
 from .given_queries import check_given
 from .matches import check_matches
@@ -20,12 +19,12 @@ def check_applicability(notes: Notes, parts: BundleParts, rules: ApplicabilityRu
     matched = check_matches(notes, parts.matches, parts.releases, rules)
     shown = proved | matched
     given = check_given(notes, rules, documents.hits, shown)
-    described = [describe_shown(rules, documents, frozenset(line.hit for line in parts.matches), shown), given]
-    bodies = any(isinstance(line.body, Evidence) and line.body.kind in KINDS for line in parts.bodies)
-    if parts.proofs or parts.matches or bodies:
-        notes.detail = "; ".join(text for text in described if text)
-    else:
-        notes.leave_uncovered("; ".join(text for text in ("no proof and no match is in the bundle", given) if text))
+    described = "no proof and no match is in the bundle"
+    if parts.proofs or parts.matches:
+        described = describe_shown(rules, documents, frozenset(line.hit for line in parts.matches), shown)
+    notes.detail = f"{described}; {given}" if given else described
+    if not shown:
+        notes.leave_uncovered(notes.detail)
     return shown
 
 
@@ -51,4 +50,4 @@ def describe_shown(
     text = f"{len(shown):,} of {len(semantic):,} hits found by meaning are shown to be close to what answered them"
     text += f"; not covered: {uncovered}" if uncovered else ""
     own = sum(documents.hits[hit].document.embedding in rules.declared for hit in shown & documents.hits.keys())
-    return text + (f"; of the vectors behind them, {own:,} are the operator's own word" if own else "")
+    return text + (f"; for {own:,} of them the vector is the operator's own word" if own else "")

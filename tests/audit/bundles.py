@@ -59,6 +59,7 @@ from crypto.status import KeyStatus, ModelStanding, StatusList
 from crypto.tlog_proof import HitProofExtra, ReceiptProofExtra, TlogProof, format_tlog_proof
 from crypto.trust import Trust, TrustedKey, sign_trust
 from tests.audit.pools import PoolSide
+from tests.audit.proofs import ProofSide
 
 START_MS = 1_790_000_000_000
 SECOND_MS = 1_000
@@ -107,6 +108,12 @@ class Plan:
     """Releases of the pool; the second is void, and each but the first was paid for by this tenant's organisation."""
     pool_hits: int = 0
     """Hits in the pool, each on its own receipt of the last release; they need a release that came out."""
+    proved: int = 0
+    """Further hits by meaning, in a batch of their own, whose vectors are committed and whose closeness is proved."""
+    matched: int = 0
+    """Further hits in the pool, each on a receipt of the last release, with what they matched."""
+    queries: bool = True
+    """Whether the queries of those are opened."""
     retired_runner: bool = False
     """The first runner's key is retired at the end; everything it signed came before."""
     seed: int = 0
@@ -181,7 +188,9 @@ class World:
         self.checkpoints: list[str] = []
         self.publishers: list[PublisherLine] = []
         self.status = StatusList(self.plan.start_ms, (), (), 1)
+        self.embeddings: list[str] = []
         self.pool = PoolSide.of(self)
+        self.closeness = ProofSide.of(self)
         self.since_ms: int | None = None
         self.until_ms: int | None = None
 
@@ -337,9 +346,11 @@ class World:
         self.receipts.append(made)
         return made
 
-    def add_embedding(self, receipt: MadeReceipt, signer: SigningKey, /, **changes: object) -> int:
+    def add_embedding(
+        self, receipt: MadeReceipt, signer: SigningKey, /, vector: Sequence[int] = (3, -4, 5), **changes: object
+    ) -> int:
         """Log a runner's statement about the vector of *receipt*'s prompt."""
-        at_ms, text, vector = self.tick(), "question", (3, -4, 5)
+        at_ms, text = self.tick(), "question"
         text_salt, vector_salt = self.bytes_32(), self.bytes_32()
         statement = EmbeddingStatement(
             commitment=None,
@@ -359,6 +370,7 @@ class World:
         index = self.append(envelope_leaf(LeafKind.EVIDENCE, envelope, statement.issued_at_ms).encode())
         self.evidence.append(EnvelopeLine(index, envelope.to_json()))
         digest = statement_digest(envelope.payload)
+        self.embeddings.append(digest)
         self.evidence_openings += [
             OpeningLine(digest, "text", text_salt, text),
             OpeningLine(digest, "vector", vector_salt, list(vector)),
@@ -493,6 +505,9 @@ class World:
             checkpoints=tuple(self.prove_checkpoint(text, width) for text in self.checkpoints),
             releases=tuple(self.pool.releases),
             spendings=tuple(self.pool.spendings),
+            proofs=tuple(self.closeness.proofs),
+            queries=tuple(sorted(self.closeness.opened, key=lambda line: line.hit)) if self.plan.queries else (),
+            matches=tuple(sorted(self.closeness.matches, key=lambda line: line.hit)),
         )
 
     def prove_checkpoint(self, text: str, size: int | None = None) -> CheckpointLine:
@@ -562,6 +577,8 @@ def make_world(plan: Plan) -> World:
         world.add_strangers(gap)
         numbers = range(start, min(start + plan.hits_per_batch, plan.hits))
         world.add_batch([world.make_hit(world.receipts[number % plan.receipts], policy) for number in numbers])
+    if plan.proved:
+        _prove_hits(world, policy)
     if plan.releases:
         _fill_pool(world, policy)
     world.add_strangers(max(0, plan.tree_size - world.tree.size - 1))
@@ -587,6 +604,27 @@ def _fill_pool(world: World, policy: str) -> None:
     answers = [pool.add_answer(release, pool_policy) for _ in range(plan.pool_hits)]
     if answers:
         world.add_batch([pool.make_hit(receipt, policy) for receipt in answers])
+    answers = [pool.add_answer(release, pool_policy) for _ in range(plan.matched)]
+    if answers:
+        records = [world.closeness.make_pool_hit(receipt, policy) for receipt in answers]
+        world.add_batch(records)
+        for record in records:
+            world.closeness.add_match(record, release.number)
+
+
+def _prove_hits(world: World, policy: str) -> None:
+    """Let the tenant hit by meaning what was committed to, and let the house prove it."""
+    closeness, plan = world.closeness, world.plan
+    receipts = world.receipts[: plan.proved]
+    for receipt in receipts:
+        signer = world.gateway if receipt.statement.grade == "declared" else world.runners[0]
+        closeness.add_vector(receipt, signer)
+    records = [closeness.make_hit(receipts[number % len(receipts)], policy) for number in range(plan.proved)]
+    world.add_batch(records)
+    for receipt in receipts:
+        closeness.add_well_formedness(receipt.digest)
+    for record in records:
+        closeness.add_proof(record)
 
 
 def make_bundle(plan: Plan | None = None) -> HonestBundle:

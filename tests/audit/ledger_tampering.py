@@ -503,7 +503,7 @@ def _() -> Attempt:
 def _() -> Attempt:
     def change(world: World, policy: str, pool_policy: str) -> None:
         receipt = world.pool.add_answer(world.pool.releases[0].document, pool_policy)
-        world.add_batch([world.pool.make_hit(receipt, policy, tier="exact")])
+        world.add_batch([world.pool.make_hit(receipt, policy, tier="exact", query_vector=None, tau=None)])
 
     return answered(change)
 

@@ -41,6 +41,16 @@ QUERY = b"\3\4"
 TAU = 20
 
 
+def alias_of(release: int, item: int = 0) -> str:
+    """Return the question that stands for an item of a release."""
+    return f"question {release}.{item}"
+
+
+def make_items(release: int) -> list[PoolItem]:
+    """Return what a release brings out."""
+    return [PoolItem.of([alias_of(release, one)], "plain", bytes([release % 256, one])) for one in range(2)]
+
+
 @dataclass(slots=True)
 class PoolSide:
     """Keys of the pool, its releases so far, and the spendings of this world's organisation."""
@@ -54,6 +64,7 @@ class PoolSide:
     others: dict[str, int] = field(default_factory=dict)
     policies: int = 0
     answers: int = 0
+    items: dict[int, list[PoolItem]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, world: World) -> PoolSide:
@@ -139,7 +150,7 @@ class PoolSide:
             self.others[name] += 1
         last = self.releases[-1].document if self.releases else None
         number = self.next_release
-        items = [PoolItem.of([f"question {number}.{one}"], "plain", bytes([number % 256, one])) for one in range(2)]
+        items = self.items[number] = make_items(number)
         release = Release(
             at_ms=self.world.tick(),
             epoch=number,

@@ -258,7 +258,7 @@ def _() -> Attempt:
 
 @deceit("08b-vector-attested-by-the-gateway", "signer_role")
 def _() -> Attempt:
-    return attempt(forged(lambda world, policy: world.add_embedding(world.receipts[0], world.gateway)))
+    return attempt(forged(lambda world, policy: world.add_embedding(world.receipts[1], world.gateway)))
 
 
 @deceit("09a-key-expired-at-issue", "signer_expired")

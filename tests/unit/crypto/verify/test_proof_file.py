@@ -181,7 +181,8 @@ def test_a_hits_tier_in_a_proof_file_is_pool_exactly_where_its_receipt_is_the_po
         receipt = world.receipts[0]
         if of_pool:
             receipt = world.pool.add_answer(world.pool.releases[0].document, pool_policy)
-        world.add_batch([world.pool.make_hit(receipt, policy, tier=tier)])
+        nothing = {"query_vector": None, "tau": None} if of_pool else {}
+        world.add_batch([world.pool.make_hit(receipt, policy, tier=tier, **nothing)])
 
     assert refused_pool_hit(change) == [("hits", "hit_tier")]
 
@@ -199,7 +200,7 @@ def test_another_tenants_receipt_answers_no_hit_outside_the_pool() -> None:
     def change(world: World, policy: str, pool_policy: str) -> None:
         other = world.pseudonym_at(world.now_ms + 1_000, "ten_zzzzzzzzzzzzzzzz")
         receipt = world.add_answer(world.runners[0], policy, tenant=other)
-        world.add_batch([world.pool.make_hit(receipt, policy, tier="exact")])
+        world.add_batch([world.pool.make_hit(receipt, policy, tier="exact", query_vector=None, tau=None)])
 
     assert refused_pool_hit(change) == [("hits", "tenant_mismatch")]
 
