@@ -19,6 +19,7 @@ from server.reuse.retention import QueryVectorRetention
 from server.store.log_records import StoredHit
 from server.store.receipts import HitRepository
 from tenants.errors import UnsealError
+from tenants.identifiers import LookupId
 from tests.fakes import FakeGateway, Options, SeededRandom, fake_gateway
 
 QUESTION = "Which lantern hangs over the northern gate of the harbour?"
@@ -74,7 +75,7 @@ def test_a_sealed_query_vector_opens_for_no_other_hit_and_no_other_tenant(tmp_pa
     async def scenario(gateway: FakeGateway) -> None:
         tenant, other = [await gateway.gateway.tenants.get(gateway.tenants[number].id) for number in (0, 1)]
         sealed = seal_query_vector(
-            bytes(384), key=tenant.data_key, tenant=tenant.id, hit=journal.LookupId("hit_1"), random=SeededRandom(3)
+            bytes(384), key=tenant.data_key, tenant=tenant.id, hit=LookupId("hit_1"), random=SeededRandom(3)
         )
         assert unseal_query_vector(sealed, key=tenant.data_key, tenant=tenant.id, hit="hit_1") == bytes(384)
         for key, owner, hit in (
