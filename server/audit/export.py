@@ -33,8 +33,9 @@ from server.audit.lines import (
 )
 from server.audit.openings import Opener
 from server.audit.policies import LoggedPolicies, load_policies
-from server.audit.proof_selection import ProofSelection, QueryOpener, select_proofs
+from server.audit.proof_selection import ProofSelection, select_proofs
 from server.audit.pseudonyms import open_pseudonyms
+from server.audit.queries import Queries
 from server.audit.request import ExportError, ExportRequest, ExportUnavailable
 from server.audit.selection import Selection, Selector
 from server.audit.tree import open_tree
@@ -147,6 +148,7 @@ class Exporter:
         leaves = _leaves_of(receipts, selection.evidence, proofs.documents, asserted, ledger.spendings, ledger.releases)
         policies = {row.digest: policy_line(row) for row in (*own.rows, *of_pool.rows)}
         versions = self._attested_versions(receipts)
+        queries = Queries(self._database, self._tenant, self._keys, weight)
         return BundleParts(
             checkpoint=checkpoint.note,
             leaves=leaves,
@@ -166,7 +168,8 @@ class Exporter:
             releases=ledger.release_lines(),
             spendings=ledger.spending_lines(),
             proofs=proofs.lines(),
-            queries=QueryOpener(self._tenant, self._keys, weight).open(selection, request),
+            queries=queries.open(selection, request),
+            matches=queries.matches(selection),
         )
 
     def _load_policies(self, size: int, selection: Selection) -> tuple[LoggedPolicies, LoggedPolicies]:

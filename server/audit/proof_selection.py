@@ -1,4 +1,4 @@
-"""What a bundle shows of closeness: proofs of its hits with what they rest on, and the queries that were to be opened."""
+"""The proofs of a bundle's hits by meaning, with the well-formedness that each rests on."""
 
 from __future__ import annotations
 
@@ -7,26 +7,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from crypto.applicability.documents import read_document
-from crypto.applicability_lines import ProofLine, QueryLine
-from crypto.bundle_lines import encode_line
+from crypto.applicability_lines import ProofLine
 from crypto.canonical import parse_canonical_json
-from crypto.commitment import hit_salt, query_vector_commitment
-from server.applicability.subjects import components
-from server.audit.keys import ExportKeys
-from server.audit.request import ExportRequest
 from server.audit.selection import Selection
 from server.audit.weight import Weight
-from server.reuse.query_vectors import unseal_query_vector
 from server.store.applicability import ApplicabilityRepository
 from server.store.database import Database
 from server.store.log_records import StoredApplicability, StoredWellFormedness
 from server.store.receipts import IDS_MAX
-from tenants.errors import TenantError
 from tenants.identifiers import TenantId
-from tenants.sealing import sealed_epoch
 
-#: The kind of opening that opens queries, which are no commitments of a statement.
-QUERY_KIND: Final = "query_vector"
 PROVABLE_TIER: Final = "private"
 
 
@@ -80,40 +70,6 @@ def select_proofs(
         weight.add(row.document, leaves=1)
         weight.add(row.body)
     return ProofSelection(documents, len(hits) - len(proved))
-
-
-class QueryOpener:
-    """Opens the query vectors of one tenant's hits."""
-
-    def __init__(self, tenant: TenantId, keys: ExportKeys, weight: Weight) -> None:
-        self._tenant = tenant
-        self._keys = keys
-        self._weight = weight
-
-    def open(self, selection: Selection, request: ExportRequest) -> tuple[QueryLine, ...]:
-        """Return the lines of hits of opened receipts, by hit; a query that is not kept any more stays closed."""
-        key, lines = self._keys.hit_salt_key, []
-        if key is None or QUERY_KIND not in request.kinds:
-            return ()
-        for hit in (hit for group in selection.hits.values() for hit in group):
-            if hit.row.query_vector is None or not request.opens(hit.row.receipt_id):
-                continue
-            line = self._line(hit.row.id, hit.row.query_vector, hit_salt(key, hit.row.id, QUERY_KIND))
-            if line is not None and hit.record.query_vector == query_vector_commitment(line.salt, _packed(line.vector)):
-                self._weight.add(encode_line(line.to_json()))
-                lines.append(line)
-        return tuple(sorted(lines, key=lambda line: line.hit))
-
-    def _line(self, hit: str, sealed: bytes, salt: bytes) -> QueryLine | None:
-        try:
-            key = self._keys.key_of_epoch(sealed_epoch(sealed))
-            return QueryLine(hit, salt, components(unseal_query_vector(sealed, key=key, tenant=self._tenant, hit=hit)))
-        except TenantError:
-            return None  # what does not open stays closed
-
-
-def _packed(vector: Sequence[int]) -> bytes:
-    return bytes(part & 0xFF for part in vector)
 
 
 def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -45,8 +45,14 @@ def export_bundle(
         list[str] | None, typer.Option("--open", help="Open this receipt, rcp_…, or all; repeatable.")
     ] = None,
     kinds: Annotated[
-        str, typer.Option("--open-kinds", help="What is opened of them, joined by commas.")
+        str,
+        typer.Option(
+            "--open-kinds", help="What is opened of them, joined by commas; also text, vector and query_vector."
+        ),
     ] = "output,output_tokens,prompt,prompt_tokens",
+    applicability: Annotated[
+        bool, typer.Option("--applicability", help="First make the proofs that hits by meaning lack.")
+    ] = False,
     from_size: Annotated[
         list[int] | None, typer.Option(help="A checkpoint the auditor has seen, by its size; repeatable.")
     ] = None,
@@ -58,7 +64,7 @@ def export_bundle(
     from server.audit.export import Exporter
     from server.audit.request import ExportRequest
     from server.audit.settling import settle
-    from server.cli.auditing import advance_log, export_keys, open_log_storage, parse_time
+    from server.cli.auditing import advance_log, export_keys, make_missing_proofs, open_log_storage, parse_time
 
     _refuse_existing(file)
     chosen = set(open_receipts or ())
@@ -69,11 +75,16 @@ def export_bundle(
         kinds=tuple(kind for kind in kinds.split(",") if kind) if chosen else (),
         opened=None if "all" in chosen else frozenset(chosen),
         from_sizes=tuple(from_size or ()),
+        applicability=applicability,
     )
     with opened(settings_from(data, config)) as store:
         identifier = store.database.read_now(lambda c: find_tenant_id(c, tenant))
         _note(store, identifier, request.to_json())
         keys = export_keys(store, identifier)
+        if request.applicability:
+            made = make_missing_proofs(store, identifier, request)
+            if not as_json:
+                say(f"made {made} applicability proofs")
         checkpoint = settle(
             store.database,
             identifier,
@@ -90,6 +101,7 @@ def export_bundle(
             "file": str(file),
             "bytes": len(exported.data),
             **exported.counts.to_json(),
+            "unproved": exported.unproved,
             "log_size": exported.size,
         }
         print_result(result, as_json=as_json)
