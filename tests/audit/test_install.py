@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -57,10 +57,18 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    """Files that no clock makes stale."""
-    folder = tmp_path_factory.mktemp("bundle")
-    plan = Plan(receipts=5, hits=7, declared=1, tree_size=100, start_ms=LONG_AGO_MS, expires_at_ms=INTEGER_MAX)
-    honest = make_bundle(plan)
+    return write_files(tmp_path_factory.mktemp("bundle"), Plan(receipts=5, hits=7, declared=1, tree_size=100))
+
+
+@pytest.fixture(scope="module")
+def proved(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """Files of a world with hits that are proved to have been near enough."""
+    return write_files(tmp_path_factory.mktemp("proved"), Plan(receipts=3, hits=2, proved=2))
+
+
+def write_files(folder: Path, plan: Plan) -> Files:
+    """Write files that no clock makes stale."""
+    honest = make_bundle(replace(plan, start_ms=LONG_AGO_MS, expires_at_ms=INTEGER_MAX))
     found = Files(folder / "bundle.zip", folder / "trust.json", folder / "broken.zip")
     found.bundle.write_bytes(honest.data)
     found.trust.write_bytes(honest.trust_data)
@@ -138,6 +146,42 @@ def test_both_implementations_verify_it_without_touching_the_outside(python: Pat
     )
     assert found.returncode == 0, found.stderr + found.stdout
     assert "a second implementation agrees" in found.stdout
+
+
+def test_both_implementations_verify_that_hits_were_near_without_touching_the_outside(
+    python: Path, proved: Files
+) -> None:
+    found = subprocess.run(
+        [str(python), "-I", "-c", OFFLINE, proved.bundle, "--trust", proved.trust, "--cross-check", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr + found.stdout
+    report = json.loads(found.stdout)
+    assert next(one["status"] for one in report["checks"] if one["check"] == "applicability") == "passed"
+    assert report["cross_check"]["agrees"]
+
+
+@pytest.mark.parametrize("flags", [[], ["--cross-check"]], ids=["one", "both"])
+def test_libraries_for_pairings_are_loaded_only_where_a_proof_is(
+    python: Path, files: Files, proved: Files, flags: list[str]
+) -> None:
+    expected = sorted(["py_arkworks_bls12381", *(["py_ecc"] if flags else [])])
+    assert loaded(python, files, flags) == []
+    assert loaded(python, proved, flags) == expected
+
+
+def loaded(python: Path, files: Files, flags: list[str]) -> list[str]:
+    """Return the libraries for pairings that a run of the command had loaded when it ended."""
+    program = (
+        "import sys; from hitproof_verify.cli import main; code = main(sys.argv[1:])\n"
+        "print(*sorted({'py_arkworks_bls12381', 'py_ecc'} & set(sys.modules)), code, file=sys.stderr)"
+    )
+    command = [str(python), "-I", "-c", program, str(files.bundle), "--trust", str(files.trust), *flags]
+    *names, code = subprocess.run(command, capture_output=True, text=True, check=True).stderr.split()
+    assert code == "0"
+    return names
 
 
 def test_the_watch_would_notice_an_open_socket(python: Path) -> None:
