@@ -32,6 +32,8 @@ LINES_MAX: Final = 2**20
 #: Values of one line: an opened prompt of a million tokens is one line.
 NODES_MAX: Final = 2**20
 PROOF_HASHES_MAX: Final = 128
+#: A tree of at most 2^63 − 1 leaves has no longer paths.
+PATH_HASHES_MAX: Final = 63
 BATCH_HITS_MAX: Final = 2**16
 SIGNATURE_TEXT_MAX: Final = 2**21
 OPENING_KINDS: Final = ("output", "output_tokens", "prompt", "prompt_tokens", "text", "vector")

@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .bundle_lines import JsonObject, read_hashes, read_index, write_hashes
+from .bundle_lines import PATH_HASHES_MAX, JsonObject, read_hashes, read_index, write_hashes
 from .canonical import JsonValue
 from .charges import GaussianSelection, LaplaceSelection
 from .closed import read_object
 from .errors import EncodingError
 from .release import Release, parse_release
 from .spending import Spending, read_stated
-from .tlog_proof import PATH_HASHES_MAX
 
 #: Different ones of a whole ledger: each takes milliseconds to work out, and a house has as many as it had settings.
 SELECTIONS_MAX: Final = 256

@@ -16,21 +16,20 @@ import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
+from .applicability_extra import Shown, read_shown
+from .bundle_lines import PATH_HASHES_MAX, JsonObject
 from .canonical import INTEGER_MAX, JsonValue, canonical_json, parse_canonical_json
 from .checkpoint import parse_decimal
 from .errors import EncodingError, VerificationError
 from .merkle import HASH_BYTES, SIZE_MAX
 from .note import decode_base64
 
-JsonObject: TypeAlias = dict[str, JsonValue]
-
 PROOF_BYTES_MAX: Final = 2**21
-#: A tree of at most 2^63 − 1 leaves has no longer paths.
-PATH_HASHES_MAX: Final = 63
 RECEIPT_SCHEMA: Final = "hitproof/receipt-proof/v1"
 HIT_SCHEMA: Final = "hitproof/hit-proof/v1"
+APPLICABILITY_SCHEMA: Final = "hitproof/applicability-proof/v1"
 
 _HEADER: Final = "c2sp.org/tlog-proof@v1"
 _HASH_HEX: Final = re.compile(r"[0-9a-f]{64}")
@@ -38,6 +37,7 @@ _RECEIPT_KEYS: Final = frozenset({"envelope", "schema"})
 _HIT_KEYS: Final = frozenset(
     {"batch", "envelope", "path", "position", "receipt_index", "receipt_path", "record", "schema"}
 )
+_APPLICABILITY_KEYS: Final = _HIT_KEYS | {"applicability"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,8 @@ class HitProofExtra:
     """What a hit's proof file carries: record and batch, whose leaf is proved, and the receipt with its own path.
 
     *batch*, *envelope* and *record* are JSON. *path* leads from the record at *position* to the batch's root,
-    *receipt_path* from the receipt's leaf at *receipt_index* to the checkpoint's.
+    *receipt_path* from the receipt's leaf at *receipt_index* to the checkpoint's. *applicability* shows that the hit was
+    close, where that was asked for.
     """
 
     batch: JsonObject
@@ -76,11 +77,14 @@ class HitProofExtra:
     receipt_index: int
     receipt_path: tuple[bytes, ...]
     record: JsonObject
+    applicability: Shown | None = None
 
     def to_payload(self) -> bytes:
         """Return the canonical bytes."""
+        shown: JsonObject = {} if self.applicability is None else {"applicability": self.applicability.to_json()}
         return _encode(
             {
+                **shown,
                 "batch": self.batch,
                 "envelope": self.envelope,
                 "path": [item.hex() for item in self.path],
@@ -88,7 +92,7 @@ class HitProofExtra:
                 "receipt_index": self.receipt_index,
                 "receipt_path": [item.hex() for item in self.receipt_path],
                 "record": self.record,
-                "schema": HIT_SCHEMA,
+                "schema": HIT_SCHEMA if self.applicability is None else APPLICABILITY_SCHEMA,
             }
         )
 
@@ -151,16 +155,26 @@ def parse_extra(data: bytes) -> ReceiptProofExtra | HitProofExtra:
     if value.get("schema") == RECEIPT_SCHEMA and value.keys() == _RECEIPT_KEYS:
         return ReceiptProofExtra(_object(value, "envelope"))
     if value.get("schema") == HIT_SCHEMA and value.keys() == _HIT_KEYS:
-        return HitProofExtra(
-            batch=_object(value, "batch"),
-            envelope=_object(value, "envelope"),
-            path=_path(value, "path"),
-            position=_integer(value, "position"),
-            receipt_index=_integer(value, "receipt_index"),
-            receipt_path=_path(value, "receipt_path"),
-            record=_object(value, "record"),
-        )
+        return _hit_extra(value, None)
+    if value.get("schema") == APPLICABILITY_SCHEMA and value.keys() == _APPLICABILITY_KEYS:
+        try:
+            return _hit_extra(value, read_shown(value["applicability"]))
+        except EncodingError as error:
+            raise _malformed(str(error)) from None
     raise _malformed("its extra has an unknown schema, or other keys than that has")
+
+
+def _hit_extra(value: JsonObject, shown: Shown | None) -> HitProofExtra:
+    return HitProofExtra(
+        batch=_object(value, "batch"),
+        envelope=_object(value, "envelope"),
+        path=_path(value, "path"),
+        position=_integer(value, "position"),
+        receipt_index=_integer(value, "receipt_index"),
+        receipt_path=_path(value, "receipt_path"),
+        record=_object(value, "record"),
+        applicability=shown,
+    )
 
 
 def _encode(value: Mapping[str, JsonValue]) -> bytes:

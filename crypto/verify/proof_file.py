@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from ..applicability_extra import Shown
 from ..bodies import HitBatch, parse_body
 from ..canonical import INTEGER_MAX
 from ..checkpoint import Checkpoint, SignedCheckpoint, verify_checkpoint
@@ -31,6 +32,7 @@ from ..tlog_proof import (
 )
 from ..trust import Trust
 from .findings import Findings, Notes, Stopped
+from .given_queries import GIVEN_SUBJECT
 from .history import check_rollback, check_witnesses
 from .hits import verify_hit_receipt, verify_tier
 from .options import AuditOptions, Verification
@@ -38,15 +40,23 @@ from .outer import check_trust
 from .pool import names_release, refuse_release, verify_form
 from .readings import ReadReceipt
 from .receipts import verify_allowed, verify_receipt_signer
+from .shown import ShownHit, check_embedding, check_shown
 from .standing import make_standing
 
 _FIRST_LINE = b"c2sp.org/tlog-proof@"
+#: What a proof file says of keys and models that are not in force: nothing.
+NO_STATUS = StatusList(0, (), (), 1)
 
 
 @dataclass(frozen=True, slots=True)
 class _ProofFile:
     proof: TlogProof
     extra: ReceiptProofExtra | HitProofExtra
+
+    @property
+    def shown(self) -> Shown | None:
+        """What the file shows of how close the hit was."""
+        return self.extra.applicability if isinstance(self.extra, HitProofExtra) else None
 
 
 def is_proof_file(data: bytes) -> bool:
@@ -60,6 +70,7 @@ def verify_proof_file(data: bytes, trust_file: bytes, options: AuditOptions) -> 
     signed: SignedCheckpoint | None = None
     receipt: ReadReceipt | None = None
     hits: frozenset[str] = frozenset()
+    applicable: frozenset[str] = frozenset()
     log: LogState | None = None
     try:
         file = findings.require("archive", lambda notes: _read(notes, data))
@@ -72,7 +83,13 @@ def verify_proof_file(data: bytes, trust_file: bytes, options: AuditOptions) -> 
         findings.run("rollback", lambda notes: _check_rollback(notes, found, trust, options))
         made = findings.require("inclusion", lambda notes: _check_inclusion(notes, file, point, trust))
         receipt = findings.require("receipts", lambda notes: _check_receipt(notes, made, trust))
-        hits = findings.run("hits", lambda notes: _check_hit(notes, file, made))
+        record = findings.require("hits", lambda notes: _check_hit(notes, file, made))
+        if record is None and options.queries:
+            findings.run("applicability", _refuse_given)
+        if record is not None:
+            hits = frozenset({record.hit})
+            hit = ShownHit(record, made, file.shown)
+            applicable = _check_closeness(findings, hit, trust, point, options)
     except Stopped:
         pass  # What failed is noted; what rests on it is not covered.
     uncovered = "" if not findings.passed() else "not in a proof file; export a bundle to check it"
@@ -83,7 +100,23 @@ def verify_proof_file(data: bytes, trust_file: bytes, options: AuditOptions) -> 
         log=log,
         file_sha256=hashlib.sha256(data).hexdigest(),
     )
-    return Verification(report, frozenset() if receipt is None else frozenset({receipt.digest}), hits)
+    statements = frozenset[str]() if receipt is None else frozenset({receipt.digest})
+    return Verification(report, statements, hits, applicable=applicable)
+
+
+def _refuse_given(notes: Notes) -> None:
+    notes.fail("query_mismatch", f"{GIVEN_SUBJECT}a receipt", "this is a receipt's proof file, not a hit's")
+
+
+def _check_closeness(
+    findings: Findings, hit: ShownHit, trust: Trust, point: Checkpoint, options: AuditOptions
+) -> frozenset[str]:
+    """Return the hit's id if it is shown to be close; there is nothing to check where nothing is shown or given."""
+    if hit.shown is None and not options.queries:
+        return frozenset()
+    standing = make_standing(trust, NO_STATUS)
+    embedding = findings.require("evidence", lambda notes: check_embedding(notes, hit, standing, point))
+    return findings.require("applicability", lambda notes: check_shown(notes, hit, embedding, options))
 
 
 def _read(notes: Notes, data: bytes) -> _ProofFile:
@@ -138,7 +171,7 @@ def _check_inclusion(notes: Notes, file: _ProofFile, point: Checkpoint, trust: T
 
 
 def _check_receipt(notes: Notes, receipt: ReadReceipt, trust: Trust) -> ReadReceipt:
-    statement, standing = receipt.statement, make_standing(trust, StatusList(0, (), (), 1))
+    statement, standing = receipt.statement, make_standing(trust, NO_STATUS)
     verify_receipt_signer(receipt, standing)
     release = f", a receipt of the pool for release {verify_form(statement)}" if names_release(statement) else ""
     verify_allowed(statement, standing)
@@ -150,20 +183,19 @@ def _check_receipt(notes: Notes, receipt: ReadReceipt, trust: Trust) -> ReadRece
     return receipt
 
 
-def _check_hit(notes: Notes, file: _ProofFile, receipt: ReadReceipt) -> frozenset[str]:
+def _check_hit(notes: Notes, file: _ProofFile, receipt: ReadReceipt) -> HitRecord | None:
     extra = file.extra
     if not isinstance(extra, HitProofExtra):
         notes.leave_uncovered("this is a receipt's proof file, not a hit's")
-        return frozenset()
-    accepted: frozenset[str] = frozenset()
+        return None
+    record = None
     with notes.about("the hit", "batch_invalid"):
         record, batch = parse_hit_record(extra.record), _read_batch(extra)
         _verify_in_batch(extra, batch, leaf_hash(record.to_payload()))
         verify_hit_receipt(record, file.proof.index, receipt, leaf_hash(receipt.to_leaf().encode()))
         _verify_origin(record, receipt.statement)
-        accepted = frozenset({record.hit})
         notes.detail = f"{record.hit} is in the batch of leaf {file.proof.index} and came after its receipt"
-    return accepted
+    return record
 
 
 def _verify_origin(record: HitRecord, statement: ReceiptStatement) -> None:

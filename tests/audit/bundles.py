@@ -188,7 +188,7 @@ class World:
         self.checkpoints: list[str] = []
         self.publishers: list[PublisherLine] = []
         self.status = StatusList(self.plan.start_ms, (), (), 1)
-        self.embeddings: list[str] = []
+        self.statements: dict[str, tuple[int, Envelope]] = {}
         self.pool = PoolSide.of(self)
         self.closeness = ProofSide.of(self)
         self.since_ms: int | None = None
@@ -370,7 +370,7 @@ class World:
         index = self.append(envelope_leaf(LeafKind.EVIDENCE, envelope, statement.issued_at_ms).encode())
         self.evidence.append(EnvelopeLine(index, envelope.to_json()))
         digest = statement_digest(envelope.payload)
-        self.embeddings.append(digest)
+        self.statements[digest] = index, envelope
         self.evidence_openings += [
             OpeningLine(digest, "text", text_salt, text),
             OpeningLine(digest, "vector", vector_salt, list(vector)),
@@ -533,8 +533,8 @@ class World:
         extra = ReceiptProofExtra(receipt.envelope.to_json()).to_payload()
         return format_tlog_proof(TlogProof(receipt.index, tuple(path), self.sign_checkpoint(), extra))
 
-    def hit_proof(self, batch: int, position: int, /, **changes: object) -> str:
-        """Return the proof file of one hit, with any field of its `extra` changed."""
+    def hit_proof(self, batch: int, position: int, /, *, shows: bool = False, **changes: object) -> str:
+        """Return the proof file of one hit, with what *shows* that it was close, and any field of its `extra` changed."""
         records, size = self.batches[batch], self.tree.size
         tree = MemoryTree(leaf_hash(record.to_payload()) for record in records)
         receipt = next(one for one in self.receipts if one.digest == records[position].receipt)
@@ -548,7 +548,8 @@ class World:
             receipt_path=tuple(inclusion_proof(receipt.index, size, self.tree.node)),
             record=records[position].to_json(),
         )
-        payload = replace(extra, **changes).to_payload()  # type: ignore[arg-type]
+        shown = self.closeness.show(records[position]) if shows else None
+        payload = replace(extra, **{"applicability": shown, **changes}).to_payload()  # type: ignore[arg-type]
         path = tuple(inclusion_proof(batch, size, self.tree.node))
         return format_tlog_proof(TlogProof(batch, path, self.sign_checkpoint(), payload))
 

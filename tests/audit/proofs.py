@@ -22,11 +22,13 @@ from crypto.applicability.match import PoolMatch
 from crypto.applicability.setup import load_setup
 from crypto.applicability.statement import ApplicabilityStatement
 from crypto.applicability.suites import Suite, suite_for
+from crypto.applicability_extra import QueryOpening, Shown, ShownMatch, ShownProof
 from crypto.applicability_lines import MatchLine, ProofLine, QueryLine
 from crypto.bodies import Evidence
 from crypto.commitment import hit_salt, query_vector_commitment
 from crypto.ed25519 import SigningKey
 from crypto.hit import HitRecord
+from crypto.merkle import inclusion_proof
 from crypto.release import item_paths
 from crypto.similarity import inner_product, threshold_integer
 from server.prover.prover import Prover
@@ -92,7 +94,7 @@ class ProofSide:
         commitment = commit(SUITE, vector, seed)
         fields = {"commitment": commitment.hex(), "dimension": DIMENSION, "embedder": EMBEDDER, "suite": SUITE.name}
         self.world.add_embedding(receipt, signer, vector=vector, **{**fields, **changes})
-        made = Committed(vector, seed, commitment, self.world.embeddings[-1], receipt.digest)
+        made = Committed(vector, seed, commitment, next(reversed(self.world.statements)), receipt.digest)
         self.vectors[receipt.digest] = made
         return made
 
@@ -178,6 +180,19 @@ class ProofSide:
         """Prove a hit, log it and open its query."""
         self.open_query(record)
         return self.log(self.applicability(record, **changes), record.receipt)
+
+    def show(self, record: HitRecord, /, **changes: Any) -> Shown:
+        """Return what a proof file shows of a hit that was proved or matched, with any field changed."""
+        query = QueryOpening(self.salt(record.hit), self.queries[record.hit])
+        if record.tier == "pool":
+            match = next(line.match for line in self.matches if line.hit == record.hit)
+            release = self.world.pool.releases[-1].document.to_json()
+            return replace(ShownMatch(match, release, query), **changes)
+        made, world = self.vectors[record.receipt], self.world
+        index, envelope = world.statements[made.embedding]
+        path = tuple(inclusion_proof(index, world.tree.size, world.tree.node))
+        proof, formed = self.applicability(record).proof, self.well_formedness(record.receipt).proof
+        return replace(ShownProof(envelope.to_json(), index, path, proof, formed, query), **changes)
 
     def add_match(self, record: HitRecord, number: int, /, **changes: Any) -> PoolMatch:
         """Explain a hit of the pool by the first item of its release number *number*, and open its query."""
