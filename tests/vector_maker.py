@@ -29,6 +29,7 @@ from tenants.identifiers import TenantId
 from tenants.key_shares import combine_shares, parse_share
 from tenants.key_wrapping import KeyEncryptionKey
 from tenants.sealing import DataKey, SealContext, seal
+from tests.applicability_vectors import APPLICABILITY_MAKERS
 from tests.proof_vectors import PROOF_MAKERS
 
 FOLDER = Path(__file__).parent / "vectors"
@@ -313,6 +314,7 @@ MAKERS = {
     "audit": audit_vectors,
     "weights": weights_vectors,
     **PROOF_MAKERS,
+    **APPLICABILITY_MAKERS,
 }
 
 

@@ -321,6 +321,75 @@ def merkle_root(leaves: list[bytes]) -> bytes:
     return hashlib.sha256(b"\1" + merkle_root(leaves[:half]) + merkle_root(leaves[half:])).digest()
 
 
+#: The order of the groups of BLS12-381.
+ORDER = 0x73EDA753299D7D483339D80809A1D80553BDA402FFFE5BFEFFFFFFFF00000001
+
+
+def domain_generator(suite: str) -> int:
+    """w of `hitproof/kzg-bls12381-N/v1`."""
+    return pow(7, (ORDER - 1) // int(suite.split("/")[1].split("-")[2]), ORDER)
+
+
+def blinding(suite: str, seed: bytes) -> list[bytes]:
+    return [
+        _scalar(hashlib.sha512(fields("hitproof/commitment-blinding/v1", seed, suite.encode(), bytes([j]))).digest())
+        for j in (0, 1)
+    ]
+
+
+def _scalar(drawn: bytes) -> bytes:
+    return (int.from_bytes(drawn, "big") % ORDER).to_bytes(32, "big")
+
+
+def transcript_start(label: str, *parts: bytes) -> bytes:
+    return digest("hitproof/transcript/v1", label.encode(), *parts)
+
+
+def transcript_absorb(state: bytes, name: str, data: bytes) -> bytes:
+    return digest("hitproof/transcript-absorb/v1", state, name.encode(), data)
+
+
+def transcript_challenge(state: bytes, name: str) -> tuple[bytes, bytes]:
+    """The challenge, and the state behind it."""
+    drawn = _scalar(hashlib.sha512(fields("hitproof/transcript-challenge/v1", state, name.encode())).digest())
+    return drawn, transcript_absorb(state, name, drawn)
+
+
+def last_challenge(state: bytes, proof: bytes, points: str, steps: str) -> bytes:
+    """The last challenge of *steps*: names that begin with a question mark are drawn, the others are in the proof.
+
+    *points* are the proof's in its order; the rest of it are the scalars, in the order of the steps.
+    """
+    sent = {name: proof[48 * place : 48 * place + 48] for place, name in enumerate(points.split())}
+    rest, drawn = proof[48 * len(sent) :], b""
+    for name in steps.split():
+        if name.startswith("?"):
+            drawn, state = transcript_challenge(state, name[1:])
+            continue
+        if name not in sent:
+            sent[name], rest = rest[:32], rest[32:]
+        state = transcript_absorb(state, name, sent[name])
+    if rest:
+        raise ValueError("length")
+    return drawn
+
+
+def applicability_mu(vector: dict[str, Any], proof: bytes) -> bytes:
+    query = struct.pack(f"{len(vector['query'])}b", *vector["query"])
+    texts = (vector["suite"].encode(), vector["embedding"].encode(), vector["record"].encode())
+    commitment, tau = bytes.fromhex(vector["commitment_hex"]), struct.pack(">Q", vector["tau"])
+    state = transcript_start("applicability", *texts, commitment, query, tau)
+    steps = "S B Z ?alpha T ?zeta e b z z_next ?nu W1 W2 ?mu"
+    return last_challenge(state, proof, "S B Z T W1 W2", steps)
+
+
+def well_formedness_mu(vector: dict[str, Any], proof: bytes) -> bytes:
+    commitment = bytes.fromhex(vector["commitment_hex"])
+    state = transcript_start("well-formedness", vector["suite"].encode(), struct.pack(">Q", 260_100), commitment)
+    steps = "B M ?gamma H ?alpha Z ?delta T0 T1 ?zeta e b m h z z_next ?nu W1 W2 ?mu"
+    return last_challenge(state, proof, "B M H Z T0 T1 W1 W2", steps)
+
+
 def open_envelope(text: str, payload_type: str, public_keys: list[bytes]) -> tuple[bytes, list[bytes]]:
     """Payload and signatures of an envelope that each of *public_keys* signed, by key id; ValueError otherwise."""
     envelope = json.loads(text)

@@ -64,10 +64,10 @@ class _Opening:
         )
 
 
-def applicability_claim(statement: ApplicabilityStatement, proof: bytes, read: ReadPoint) -> Claim:
+def applicability_claim(statement: ApplicabilityStatement, commitment: Point, proof: bytes, read: ReadPoint) -> Claim:
     """Return the equation that holds exactly if *proof* shows *statement*; raises `EncodingError` for what has none.
 
-    *read* decompresses a point, as `Curve.read_g1` does.
+    *commitment* is the statement's, decompressed; *read* does that with the points of the proof, as `Curve.read_g1` does.
     """
     statement.check()
     parts = ApplicabilityProof.parse(proof)
@@ -83,17 +83,21 @@ def applicability_claim(statement: ApplicabilityStatement, proof: bytes, read: R
     suite, around = statement.suite, _around(statement.suite, zeta)
     query = interpolation_at(suite, statement.query, zeta)
     quotient = _applicability_quotient(parts, around, query, statement.tau, alpha)
-    commitment, *points = (read(data) for data in (statement.commitment, parts.s, parts.b, parts.z, parts.t))
-    s, b, z, t = points
+    s, b, z, t, w1, w2 = map(read, (parts.s, parts.b, parts.z, parts.t, parts.w1, parts.w2))
     powers = _powers(nu, 4)
     # e + Z·S is e on the domain, and its value at ζ is as random as S: no number of proofs opens the commitment itself.
     terms = ((commitment, 1), (s, around.vanishing), (b, powers[1]), (z, powers[2]), (t, powers[3]))
     value = _combine((parts.e_value, parts.b_value, parts.z_value, quotient), powers)
-    return _Opening(suite, zeta, terms, value, z, parts.z_next, read(parts.w1), read(parts.w2)).claim(mu)
+    return _Opening(suite, zeta, terms, value, z, parts.z_next, w1, w2).claim(mu)
 
 
-def well_formedness_claim(statement: WellFormednessStatement, proof: bytes, read: ReadPoint) -> Claim:
-    """Return the equation that holds exactly if *proof* shows *statement*; raises `EncodingError` for what has none."""
+def well_formedness_claim(
+    statement: WellFormednessStatement, commitment: Point, proof: bytes, read: ReadPoint
+) -> Claim:
+    """Return the equation that holds exactly if *proof* shows *statement*; raises `EncodingError` for what has none.
+
+    The rest as for `applicability_claim`.
+    """
     parts = WellFormednessProof.parse(proof)
     transcript = statement.begin()
     _absorb(transcript, B=parts.b, M=parts.m)
@@ -112,16 +116,15 @@ def well_formedness_claim(statement: WellFormednessStatement, proof: bytes, read
     suite, around = statement.suite, _around(statement.suite, zeta)
     table = table_at(suite, zeta)
     quotient = _well_formedness_quotient(parts, around, table, (gamma, alpha, delta))
-    commitment, *points = (read(data) for data in (statement.commitment, parts.b, parts.m, parts.h, parts.z))
-    b, m, h, z = points
+    b, m, h, z, t0, t1, w1, w2 = map(read, (parts.b, parts.m, parts.h, parts.z, parts.t0, parts.t1, parts.w1, parts.w2))
     powers = _powers(nu, 6)
     terms = (
         *((commitment, 1), (b, powers[1]), (m, powers[2]), (h, powers[3]), (z, powers[4])),
-        *((read(parts.t0), powers[5]), (read(parts.t1), powers[5] * (around.vanishing + 1) % ORDER)),
+        *((t0, powers[5]), (t1, powers[5] * (around.vanishing + 1) % ORDER)),
     )
     values = (parts.e_value, parts.b_value, parts.m_value, parts.h_value, parts.z_value, quotient)
     value = _combine(values, powers)
-    return _Opening(suite, zeta, terms, value, z, parts.z_next, read(parts.w1), read(parts.w2)).claim(mu)
+    return _Opening(suite, zeta, terms, value, z, parts.z_next, w1, w2).claim(mu)
 
 
 def _applicability_quotient(parts: ApplicabilityProof, around: Surroundings, query: int, tau: int, alpha: int) -> int:
@@ -134,16 +137,15 @@ def _applicability_quotient(parts: ApplicabilityProof, around: Surroundings, que
 def _well_formedness_quotient(
     parts: WellFormednessProof, around: Surroundings, table: int, challenges: tuple[int, int, int]
 ) -> int:
-    """Return T(ζ) if all of this holds on the domain: h is 1/(γ + e); the sum of h − m/(γ + t) + α·(e² + weights·b − U·L₀)
-    closes, which at a random γ puts every e in the table and at a random α brings Σe² to U minus the slack; b is zero or
-    one.
-    """
+    """Return T(ζ) if h is 1/(γ + e), one running sum closes, and b is zero or one, on all of the domain."""
     gamma, alpha, delta = challenges
+    # The sum of h − m/(γ + t) is zero at a random γ only if every e is in the table; that of e² + weights·b − U·L₀ says
+    # that the slack is what is left of U. α is drawn after h, so both are zero if the first plus α times the second is.
     e, bit = parts.e_value, parts.b_value
     norm = e * e + bit * around.weights - NORM_BOUND_SQUARED * around.first
     step = parts.z_next - parts.z_value - parts.h_value - alpha * norm
     constraint = step * (gamma + table) + parts.m_value
-    constraint += delta * ((parts.h_value * (gamma + e) - 1) + delta * (bit * bit - bit))
+    constraint += delta * (parts.h_value * (gamma + e) - 1 + delta * (bit * bit - bit))
     return constraint * around.inverse % ORDER
 
 

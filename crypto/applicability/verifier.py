@@ -28,10 +28,10 @@ WELL_FORMEDNESS_INVALID: Final = "well_formedness_invalid"
 _BATCH: Final = "hitproof/batch/v1"
 _BATCH_WEIGHT: Final = "hitproof/batch-weight/v1"
 _WEIGHT_BYTES: Final = 16
-#: A commitment is in every proof about its entry, and decompressing it costs as much as ten multiplications.
-_POINTS_KEPT: Final = 1024
+#: A commitment is in every proof about its entry; the points of a proof are nowhere else.
+_COMMITMENTS_KEPT: Final = 1024
 
-_Statement = TypeVar("_Statement")
+_Statement = TypeVar("_Statement", ApplicabilityStatement, WellFormednessStatement)
 
 
 class Verifier:
@@ -43,7 +43,7 @@ class Verifier:
         self._base = curve.read_g1(setup.powers[0])
         self._g2 = curve.read_g2(setup.g2)
         self._g2_x = curve.read_g2(setup.g2_x)
-        self._read: ReadPoint = functools.lru_cache(maxsize=_POINTS_KEPT)(curve.read_g1)
+        self._read_commitment: ReadPoint = functools.lru_cache(maxsize=_COMMITMENTS_KEPT)(curve.read_g1)
 
     def verify_applicability(self, statement: ApplicabilityStatement, proof: bytes) -> None:
         """Raise `VerificationError` (`applicability_invalid`) unless *proof* shows *statement*."""
@@ -108,14 +108,14 @@ class Verifier:
 
     def _claim(
         self,
-        make: Callable[[_Statement, bytes, ReadPoint], Claim],
+        make: Callable[[_Statement, Point, bytes, ReadPoint], Claim],
         statement: _Statement,
         proof: bytes,
         name: str,
         reason: str,
     ) -> Claim:
         try:
-            return make(statement, proof, self._read)
+            return make(statement, self._read_commitment(statement.commitment), proof, self._curve.read_g1)
         except EncodingError as error:
             raise VerificationError(f"the {name} is refused: {error}", reason=reason) from error
 

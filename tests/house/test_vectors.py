@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 
+from crypto.applicability.documents import read_document
+from crypto.applicability.statement import ApplicabilityStatement, WellFormednessStatement
+from crypto.applicability.suites import find_suite
+from crypto.applicability.verifier import load_verifier
 from crypto.canonical import parse_json
 from crypto.errors import EncodingError
 from tenants.api_keys import parse_api_key
@@ -224,3 +228,47 @@ def test_spendings_and_releases_are_read_alike() -> None:
     for tree, leaves in (("items", sorted), ("ledger", reader.by_organisation)):
         found = leaves([text.encode() for text in vector["release"]["items" if tree == "items" else "heads"]])
         assert release[tree] == {"count": len(found), "root": reader.merkle_root(found).hex()}
+
+
+def test_transcripts_and_what_blinds_a_commitment_are_made_alike() -> None:
+    vector = load("transcript")
+    for case in vector["blinding"]:
+        assert reader.domain_generator(case["suite"]).to_bytes(32, "big").hex() == case["generator_hex"]
+        found = reader.blinding(case["suite"], bytes.fromhex(case["seed_hex"]))
+        assert [scalar.hex() for scalar in found] == case["scalars_hex"]
+    case = vector["transcript"]
+    state = reader.transcript_start(case["label"], *(bytes.fromhex(field) for field in case["fields_hex"]))
+    for step in case["steps"]:
+        if "absorb" in step:
+            state = reader.transcript_absorb(state, step["absorb"], bytes.fromhex(step["hex"]))
+        else:
+            drawn, state = reader.transcript_challenge(state, step["challenge"])
+            assert drawn.hex() == step["hex"]
+
+
+def test_applicability_proofs_and_their_documents_are_read_alike() -> None:
+    vector = load("applicability")
+    for name, mu in (("applicability", reader.applicability_mu), ("well_formedness", reader.well_formedness_mu)):
+        case = vector[name]
+        payload = case["payload"].encode()
+        document = json.loads(payload)
+        assert reader.canonical(document) == payload
+        assert "sha256:" + reader.digest(document["schema"], payload).hex() == case["digest"]
+        assert mu(vector, bytes.fromhex(document["proof"])).hex() == case["mu_hex"]
+    products = (one * two for one, two in zip(vector["query"], vector["vector"], strict=True))
+    assert sum(products) == vector["tau"]
+
+
+def test_the_proofs_of_the_vectors_hold() -> None:
+    vector = load("applicability")
+    suite = find_suite(vector["suite"])
+    assert suite is not None
+    commitment, query = bytes.fromhex(vector["commitment_hex"]), tuple(vector["query"])
+    hit, well_formed = (
+        read_document(json.loads(vector[name]["payload"])).proof for name in ("applicability", "well_formedness")
+    )
+    record, length = vector["record"].encode(), len(query)
+    statement = ApplicabilityStatement(suite, vector["embedding"], record, commitment, query, vector["tau"], length)
+    verifier = load_verifier()
+    verifier.verify_applicability(statement, hit)
+    verifier.verify_well_formedness(WellFormednessStatement(suite, commitment), well_formed)
