@@ -228,6 +228,18 @@ def test_a_simulated_proof_of_another_statement_is_refused(verifier: Verifier) -
         verifier.verify_applicability(statement(point(logarithm), TAU + 1), found.proof)
 
 
+def test_a_proof_without_its_query_tells_the_right_guess_from_a_wrong_one(verifier: Verifier) -> None:
+    """What zero knowledge does not cover: the query is public to whoever verifies, and can be guessed by others."""
+    made = simulator(15)
+    logarithm = made.draw()
+    proof = made.applicability(statement(point(logarithm)), logarithm).proof
+    verifier.verify_applicability(statement(point(logarithm), query=QUERY), proof)
+    for place in range(0, DIMENSION, 40):
+        guess = (*QUERY[:place], QUERY[place] + 1, *QUERY[place + 1 :])
+        with pytest.raises(VerificationError):
+            verifier.verify_applicability(statement(point(logarithm), query=guess), proof)
+
+
 @pytest.mark.parametrize("blinded_with", [3, 4])
 def test_the_sums_need_a_blinder_for_what_the_quotient_shows(blinded_with: int) -> None:
     zeta = Random(13).randrange(ORDER)
