@@ -129,10 +129,15 @@ class Gateway:
             random=outside.random,
         )
         self.accounting = Accounting(self.recorder, telemetry, clock, outside.random)
-        self.pooling = Pooling(
-            settings,
-            outside,
-            telemetry,
+        self.pooling = self._pooling(judge)
+        self.state = self._state(self._engine())
+
+    def _pooling(self, judge: EmbeddingJudge) -> Pooling:
+        """Wire what shares answers between tenants."""
+        return Pooling(
+            self._settings,
+            self._outside,
+            self._telemetry,
             database=self.database,
             tenants=self.tenants,
             partitions=self.partitions,
@@ -143,7 +148,6 @@ class Gateway:
             judge=judge,
             price=self.accounting.price,
         )
-        self.state = self._state(self._engine())
 
     def _engine(self) -> ReuseEngine:
         """Wire what answers requests."""

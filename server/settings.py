@@ -102,7 +102,7 @@ class Settings(BaseSettings):
         5.0, gt=0, le=3600, description="how often entries without an embedding statement are looked for"
     )
     embedding_statement_batch_max: int = Field(
-        16, ge=0, le=1000, description="embedding statements asked of runners in one go; 0 asks for none"
+        16, ge=0, le=1000, description="embedding statements made in one go; 0: only where a proof needs one"
     )
 
     audit_retention_s: int = Field(

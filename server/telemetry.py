@@ -57,7 +57,7 @@ class Telemetry:
             ("reason",), registry=self.registry,
         )  # fmt: skip
         self.embedding_statements = Counter(
-            "hitproof_embedding_statements", "Embedding statements asked of runners.", ("result",),
+            "hitproof_embedding_statements", "Embedding statements, of runners and our own.", ("result",),
             registry=self.registry,
         )  # fmt: skip
         self.applicability_proofs = Counter(

@@ -8,6 +8,7 @@ would have the lookup itself forgotten.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -31,8 +32,9 @@ log = structlog.get_logger()
 RECEIPTS_PER_WRITE: Final = 200
 #: How long a status list that was followed by another is kept: longer than any export takes.
 LISTS_KEPT_MS: Final = 24 * 3_600_000
-#: Query vectors in one transaction.
+#: Query vectors in one transaction, and tenants in one reading.
 VECTORS_PER_WRITE: Final = 500
+TENANTS_PER_READ: Final = 100
 START: Final = (-1, "")
 
 
@@ -87,14 +89,13 @@ class QueryVectorRetention:
 
     async def sweep(self) -> int:
         """Forget all that is old enough; return how many those were. Raises `StoreError`."""
-        gone = 0
-        for tenant in await self._database.read(lambda c: PlatformRepository(c).list_tenants()):
-            kept_ms, oldest_ms = await self._database.read(partial(_load_terms, tenant=tenant.id))
-            if kept_ms is None or oldest_ms is None:
-                continue
-            before_ms = self._clock.now_ms() - kept_ms
-            if oldest_ms < before_ms:
-                gone += await self._forget(tenant.id, before_ms)
+        gone, now_ms = 0, self._clock.now_ms()
+        tenants = [row.id for row in await self._database.read(lambda c: PlatformRepository(c).list_tenants())]
+        for start in range(0, len(tenants), TENANTS_PER_READ):
+            some = tenants[start : start + TENANTS_PER_READ]
+            due = await self._database.read(partial(_list_due, tenants=some, now_ms=now_ms))
+            for tenant, before_ms in due:
+                gone += await self._forget(tenant, before_ms)
         return gone
 
     async def _forget(self, tenant: TenantId, before_ms: int) -> int:
@@ -104,18 +105,31 @@ class QueryVectorRetention:
         return gone
 
 
-def _load_terms(connection: Connection, *, tenant: TenantId) -> tuple[int | None, int | None]:
-    """Return how long *tenant* keeps lookups, in ms, and when the oldest hit was whose query vector is kept.
+def _list_due(connection: Connection, *, tenants: Sequence[TenantId], now_ms: int) -> list[tuple[TenantId, int]]:
+    """Return those of *tenants* that keep a query vector for too long, and from when on it may be kept."""
+    due = []
+    for tenant in tenants:
+        oldest_ms = ProofRetention(connection, tenant).oldest_query_vector_ms()
+        if oldest_ms is None:
+            continue
+        kept_ms = _load_kept_ms(connection, tenant)
+        if kept_ms is not None and oldest_ms < now_ms - kept_ms:
+            due.append((tenant, now_ms - kept_ms))
+    return due
 
-    The first is None for a policy that this release does not read: a newer one beside it knows what it means.
+
+def _load_kept_ms(connection: Connection, tenant: TenantId) -> int | None:
+    """Return how long *tenant* keeps lookups, by its policy.
+
+    None for a policy that this release does not read: a newer one, beside which it runs, knows what it means.
     """
     found = PolicyRepository(connection, tenant).get_active()
     try:
         policy = DEFAULT_POLICY if found is None else ReusePolicy.from_json(parse_json(found.document.encode()))
     except Error:
         log.warning("policy_not_read", tenant=tenant)
-        return None, None
-    return policy.lookup_retention_s * 1000, ProofRetention(connection, tenant).oldest_query_vector_ms()
+        return None
+    return policy.lookup_retention_s * 1000
 
 
 def _forget_vectors(connection: Connection, *, tenant: TenantId, before_ms: int) -> int:

@@ -139,11 +139,11 @@ def test_proofs_of_one_entry_are_counted_from_a_moment_on(store: Store) -> None:
     for number, at_ms in enumerate((NOW_MS, NOW_MS + 10, NOW_MS + 20)):
         prove(store, f"hit_{number}", number, at_ms=at_ms)
     prove(store, "hit_other", 9, evidence="evd_2", at_ms=NOW_MS + 20)
-    counts = [
-        proofs(store, lambda found, since=since: found.count_since("evd_1", since))
-        for since in (0, NOW_MS + 10, NOW_MS + 11, NOW_MS + 21)
-    ]
-    assert counts == [3, 2, 1, 0]
+
+    def count(since_ms: int) -> int:
+        return proofs(store, lambda found: found.count_since("evd_1", since_ms))
+
+    assert [count(since_ms) for since_ms in (0, NOW_MS + 10, NOW_MS + 11, NOW_MS + 21)] == [3, 2, 1, 0]
 
 
 # What is still to be proved.
@@ -175,7 +175,7 @@ def test_hits_without_a_proof_are_listed_as_long_as_they_can_be_proved(store: St
 
 def test_a_hit_comes_back_with_its_sealed_query_vector(store: Store) -> None:
     add_hits(store, hit("hit_1"), hit("hit_2", query_vector=None))
-    found = [store.run(lambda c, name=name: HitRepository(c, A).get(name)) for name in ("hit_1", "hit_2")]
+    found = store.run(lambda c: [HitRepository(c, A).get(name) for name in ("hit_1", "hit_2")])
     assert [one is not None and one.query_vector for one in found] == [b"sealed hit_1", None]
     (listed,) = proofs(store, lambda repository: repository.list_unproved(None, 10))
     assert listed == found[0]
@@ -243,11 +243,9 @@ def test_of_an_erased_tenant_no_proof_is_left_and_no_query(store: Store) -> None
     add_hits(store, hit("hit_others"), tenant=B)
     seqs = prove(store, "hit_1", 1), form(store, "evd_1", 2)
     store.run(lambda c: ProofErasure(c, A).run())
-    counted = [
-        store.run(lambda c, table=table: c.execute(text(f"SELECT COUNT(*) FROM {table}")).scalar_one())
-        for table in ("applicability", "well_formedness", "hits")
-    ]
-    assert counted == [0, 0, 1]
+    tables = ("applicability", "well_formedness", "hits")
+    count = "SELECT COUNT(*) FROM "
+    assert store.run(lambda c: [c.execute(text(count + table)).scalar_one() for table in tables]) == [0, 0, 1]
     assert [body_of(store, seq) for seq in seqs] == [None, None]
 
 
