@@ -75,8 +75,6 @@ def verify_match(match: PoolMatch, release: Release) -> None:
 @refused_as(REASON)
 def verify_query(match: PoolMatch, query: Sequence[int], tau: int) -> None:
     """Check that the vector of *match* reaches *tau* with *query*; raises `VerificationError` (`match_invalid`)."""
-    if len(query) != len(match.vector):
-        raise EncodingError(f"a query of {len(query)} components was not compared with {len(match.vector)}")
     if not 0 <= tau <= NORM_BOUND_SQUARED or not satisfies(query, match.vector, tau):
         raise EncodingError("the query is beyond the bounds, or does not reach τ with the vector")
 
