@@ -27,13 +27,9 @@ class FolderEmbedder:
         self._files = files
         self._tokenizer = tokenizer
         self._network = network
-        #: All digests that a gateway gives this model: its arithmetic on CPUs and on GPUs differ in name.
+        #: Every embedder digest that a gateway gives this model, the one on CPUs first: on GPUs its arithmetic has
+        #: another name.
         self.digests: Final = tuple(files.digest(variant) for variant in files.variants())
-
-    @property
-    def digest(self) -> str:
-        """The embedder digest that a gateway has which runs this model on a CPU."""
-        return self.digests[0]
 
     def embed(self, text: str) -> Sequence[float]:
         """Return the unit vector of *text*. Raises `ReplayUnavailable` for a text without one."""

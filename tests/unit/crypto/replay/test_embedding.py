@@ -50,7 +50,6 @@ def test_the_digests_are_those_of_the_gateways_embedders(auditors: FolderEmbedde
 
     model = read_folder(find_default_folder())
     assert auditors.digests == (load_onnx_embedder(model).digest, load_torch_embedder(model).digest)
-    assert auditors.digest == auditors.digests[0]
 
 
 def test_every_component_of_fifty_texts_is_within_one_of_the_gateways(auditors: FolderEmbedder) -> None:
@@ -73,7 +72,7 @@ def test_a_folder_of_ones_own_is_embedded_as_the_gateway_does(tmp_path: Path, po
     prompts = {"default_prompt_name": "ask", "prompts": {"ask": "blue "}}
     write_json(folder / "config_sentence_transformers.json", prompts)
     ours, theirs = LOADER.load(folder), load_onnx_embedder(read_folder(folder))
-    assert ours.digest == theirs.digest
+    assert ours.digests[0] == theirs.digest
     for text in ("red boat", "Red BOAT sails far", "green green green green green green", ""):
         assert ours.embed(text) == pytest.approx(theirs.embed([text])[0].tolist(), abs=1e-5)
 
@@ -89,7 +88,7 @@ def test_weights_in_several_files_have_the_gateways_digest(tiny: Path) -> None:
     places = {name: file for file, names in halves.items() for name in names}
     write_json(tiny / "model.safetensors.index.json", {"metadata": {}, "weight_map": places})
     ours, theirs = LOADER.load(tiny), load_onnx_embedder(read_folder(tiny))
-    assert ours.digest == theirs.digest
+    assert ours.digests[0] == theirs.digest
     assert ours.embed("red boat") == pytest.approx(theirs.embed(["red boat"])[0].tolist(), abs=1e-5)
 
 
@@ -105,14 +104,14 @@ def test_another_family_has_the_digest_of_its_own_arithmetic(tiny: Path) -> None
 
 @pytest.mark.parametrize("changed", ["config.json", "tokenizer.json", "model.safetensors", "sentence_bert_config.json"])
 def test_whatever_decides_a_vector_changes_the_digest(tiny: Path, changed: str) -> None:
-    before = LOADER.load(tiny).digest
+    before = LOADER.load(tiny).digests[0]
     if changed == "model.safetensors":
         shutil.copy(write_tiny_bert(tiny.with_name("other"), seed=1) / changed, tiny / changed)
     elif changed == "sentence_bert_config.json":
         write_json(tiny / changed, {"max_seq_length": 9, "do_lower_case": False})
     else:
         (tiny / changed).write_bytes((tiny / changed).read_bytes() + b"\n")
-    assert LOADER.load(tiny).digest != before
+    assert LOADER.load(tiny).digests[0] != before
 
 
 @pytest.mark.parametrize(
