@@ -180,7 +180,10 @@ def find_invalid(equations: Sequence[Equation], curve: SlowCurve, ceremony: Cere
             for encoded, scalar in equations[place].right:
                 right[encoded] = right.get(encoded, 0) - weight * scalar
             right[ceremony.g1] -= weight * equations[place].generator
-        sums = [curve.combine([points[name] for name in side], list(side.values())) for side in (left, right)]
+        sums = [
+            curve.combine([points[name] for name in side], [scalar % ORDER for scalar in side.values()])
+            for side in (left, right)
+        ]
         return curve.is_product_one([(sums[0], power), (sums[1], one)])
 
     invalid.update(_find([place for place in range(len(equations)) if place not in invalid], hold))

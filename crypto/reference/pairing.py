@@ -67,19 +67,20 @@ class SlowCurve:
         return point
 
     def combine(self, points: Sequence[G1], scalars: Sequence[int]) -> G1:
-        """The sum of each point times its scalar, which is taken modulo the order; raises NotInForm for unequal lists.
+        """The sum of each point times its scalar in 0 … r − 1; raises NotInForm for other scalars and unequal lists.
 
         The scalars' digits to the base of 16 are gone through from the highest on: all doublings are shared.
         """
         if len(points) != len(scalars):
             raise NotInForm("not one scalar for every point")
+        if not all(0 <= scalar < ORDER for scalar in scalars):
+            raise NotInForm("a scalar that is not below the order")
         tables = [_multiples(point) for point in points]
-        reduced = [scalar % ORDER for scalar in scalars]
         total: G1 = curve.Z1
         for shift in reversed(range(0, ORDER.bit_length() + 1, WINDOW_BITS)):
             for _ in range(WINDOW_BITS):
                 total = curve.double(total)
-            for table, scalar in zip(tables, reduced, strict=True):
+            for table, scalar in zip(tables, scalars, strict=True):
                 digit = (scalar >> shift) % (1 << WINDOW_BITS)
                 if digit:
                     total = curve.add(total, table[digit])
