@@ -17,6 +17,7 @@ from crypto.applicability.encoding import ApplicabilityProof, WellFormednessProo
 from crypto.applicability.setup import SetupError, load_setup
 from crypto.applicability.statement import ApplicabilityStatement
 from crypto.applicability.suites import ORDER, SUITES
+from crypto.applicability.transcript import Transcript
 from crypto.applicability.verifier import Verifier, load_verifier
 from crypto.canonical import parse_json
 from crypto.errors import EncodingError, VerificationError
@@ -28,6 +29,7 @@ from tests.applicability_examples import (
     QUERY,
     SCORE,
     SEED,
+    SUITE,
     applicability_example,
     applicability_statement,
     pair,
@@ -310,3 +312,11 @@ def test_a_setup_with_other_points_makes_no_verifier_or_one_that_accepts_nothing
     swapped = Verifier(Arkworks(), replace(setup, g2_x=setup.g2))
     with pytest.raises(VerificationError):
         swapped.verify_applicability(*applicability_example())
+
+
+@pytest.mark.parametrize("number", [0, 3, 255])
+def test_a_challenge_that_lies_in_the_domain_is_refused(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """No hash will ever draw one; the quotient would not be defined."""
+    monkeypatch.setattr(Transcript, "challenge", lambda self, name: pow(SUITE.generator, number, ORDER))
+    assert "evaluation domain" in refused_applicability(*applicability_example())
+    assert "evaluation domain" in refused_well_formedness(*well_formedness_example())
