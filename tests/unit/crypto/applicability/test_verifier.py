@@ -317,6 +317,7 @@ def test_a_setup_with_other_points_makes_no_verifier_or_one_that_accepts_nothing
 @pytest.mark.parametrize("number", [0, 3, 255])
 def test_a_challenge_that_lies_in_the_domain_is_refused(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     """No hash will ever draw one; the quotient would not be defined."""
+    hit, well_formed = applicability_example(), well_formedness_example()
     monkeypatch.setattr(Transcript, "challenge", lambda self, name: pow(SUITE.generator, number, ORDER))
-    assert "evaluation domain" in refused_applicability(*applicability_example())
-    assert "evaluation domain" in refused_well_formedness(*well_formedness_example())
+    assert "evaluation domain" in refused_applicability(*hit)
+    assert "evaluation domain" in refused_well_formedness(*well_formed)
