@@ -1,6 +1,6 @@
 """The command `hitproof-verify`: reads a bundle or a proof file and a trust file, and asks nobody else.
 
-    hitproof-verify FILE --trust FILE [--max-age 12h] [--last-seen FILE] [--cross-check] [--json] …
+    hitproof-verify FILE --trust FILE [--max-age 12h] [--last-seen FILE] [--query FILE] [--cross-check] [--json] …
 
 Ends with 0 if all checks passed, 1 if one failed, 2 if a file is unreadable or the usage is wrong, 3 if all is
 authentic but a model version was revoked.
@@ -18,9 +18,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from .applicability.setup import load_setup
 from .archive import ARCHIVE_BYTES_MAX
-from .errors import Error
+from .embedders import AuditEmbedder, load_embedder, load_embedders
+from .errors import EncodingError, Error
 from .last_seen import LastSeen, read_last_seen, replace_last_seen
+from .query_files import QUERY_BYTES_MAX, read_query
 from .report import Report
 from .report_text import describe_report
 from .verify import (
@@ -32,12 +35,13 @@ from .verify import (
     verify_bundle,
     verify_proof_file,
 )
-from .verify.options import SecondOpinion
+from .verify.options import GivenQuery, SecondOpinion, SecondVerdict
 
 UNREADABLE: Final = 2
 TRUST_BYTES_MAX: Final = 2**22
 NOTE_BYTES_MAX: Final = 2**20
 COMPARED_MAX: Final = 64
+QUERIES_MAX: Final = 1_024
 SAMPLE_MAX: Final = 2**20
 NONCE_BYTES: Final = 32
 
@@ -103,6 +107,11 @@ def _make_parser() -> argparse.ArgumentParser:
     add("--sample", type=parse_sample, metavar="N", help="verify signatures, openings and replay of N receipts only")
     add("--nonce", type=parse_nonce, metavar="HEX", help="the sample's nonce; drawn at random unless given")
     add("--model-dir", type=Path, metavar="DIR", help="the model's files, to run it again")
+    add(
+        "--query", type=Path, action="append", default=[], metavar="FILE", help="what a hit was asked, to compare; JSON"
+    )
+    add("--embedder-dir", type=Path, metavar="DIR", help="the embedder's files, for a --query that is a text")
+    add("--srs", type=Path, metavar="FILE", help="your own copy of the ceremony's file, held to the same hash")
     add("--cross-check", action="store_true", help="ask a second, independent implementation as well")
     add("--json", action="store_true", help="print the report as JSON")
     return parser
@@ -113,7 +122,7 @@ def _run(options: argparse.Namespace, now_ms: int) -> int:
     trust = _read_file(options.trust, TRUST_BYTES_MAX)
     is_proof = is_proof_file(data)
     _refuse_contradictions(options, is_proof)
-    asked = _read_options(options, now_ms)
+    asked = _read_options(options, now_ms, is_proof)
     verification = verify_proof_file(data, trust, asked) if is_proof else verify_bundle(data, trust, asked)
     _print_report(verification.report, as_json=options.json)
     if options.last_seen is not None:
@@ -128,18 +137,21 @@ def _refuse_contradictions(options: argparse.Namespace, is_proof: bool) -> None:
         raise UsageError("--cross-check looks at everything and --sample does not; give one of them")
     if len(options.compare) > COMPARED_MAX:
         raise UsageError(f"--compare takes at most {COMPARED_MAX} checkpoints")
+    if len(options.query) > QUERIES_MAX:
+        raise UsageError(f"--query takes at most {QUERIES_MAX} files")
+    if options.embedder_dir is not None and not options.query:
+        raise UsageError("--embedder-dir belongs to --query")
     bundle_only = {
         "--max-age": options.max_age is not None,
         "--sample": options.sample is not None,
         "--model-dir": options.model_dir is not None,
-        "--cross-check": options.cross_check,
     }
     given = [name for name, is_given in bundle_only.items() if is_given]
     if is_proof and given:
         raise UsageError(f"{', '.join(given)} needs a bundle: a proof file carries no status list, opening or model")
 
 
-def _read_options(options: argparse.Namespace, now_ms: int) -> AuditOptions:
+def _read_options(options: argparse.Namespace, now_ms: int, is_proof: bool) -> AuditOptions:
     nonce: bytes | None = options.nonce
     sample = None
     if options.sample is not None:
@@ -151,8 +163,31 @@ def _read_options(options: argparse.Namespace, now_ms: int) -> AuditOptions:
         compared=tuple(_read_note(path) for path in options.compare),
         sample=sample,
         replay=None if options.model_dir is None else _load_replay(options.model_dir),
-        second_opinion=_load_second_opinion() if options.cross_check else None,
+        second_opinion=_load_second_opinion(is_proof) if options.cross_check else None,
+        queries=_read_queries(options),
+        srs=_check_srs(options.srs),
     )
+
+
+def _read_queries(options: argparse.Namespace) -> tuple[GivenQuery, ...]:
+    """Read the queries that were given; an embedder is loaded only where one of them may need it."""
+    embedder: AuditEmbedder | None = None
+    if options.embedder_dir is not None:
+        embedder = load_embedder(options.embedder_dir, load_embedders())
+    found: list[GivenQuery] = []
+    for path in options.query:
+        try:
+            found.append(read_query(_read_file(path, QUERY_BYTES_MAX), embedder))
+        except EncodingError as error:
+            raise UsageError(f"{path} is no query: {error}") from None
+    return tuple(found)
+
+
+def _check_srs(path: Path | None) -> Path | None:
+    """Return *path*, having read the ceremony's file there, whether or not anything will need it; raises `SetupError`."""
+    if path is not None:
+        load_setup(path)
+    return path
 
 
 def _load_replay(folder: Path) -> ReplayRequest:
@@ -164,11 +199,20 @@ def _load_replay(folder: Path) -> ReplayRequest:
     return ReplayRequest(folder, load_verifiers())
 
 
-def _load_second_opinion() -> SecondOpinion:
+def _load_second_opinion(is_proof: bool) -> SecondOpinion:
     """Import the second implementation, which nothing else of this package may know."""
-    from .reference.verify import verify
+    if not is_proof:
+        from .reference.verify import verify
 
-    return verify
+        return verify
+    from .reference import proof_file
+
+    def verify_again(
+        data: bytes, trust: bytes, *, now_ms: int, max_age_ms: int | None, last_seen: bytes | None
+    ) -> SecondVerdict:
+        return proof_file.verify_proof_file(data, trust, now_ms=now_ms)
+
+    return verify_again
 
 
 def _read_file(path: Path, bytes_max: int) -> bytes:

@@ -29,8 +29,8 @@ def check_given(
         with notes.about(GIVEN_SUBJECT + (given.hit or "the only hit found by meaning"), "query_mismatch"):
             hit = given.hit or _only(rules)
             _verify_vector(given, rules.queries.get(hit))
-            if given.embedder is not None and rules.hits[hit].tier == "private":
-                _verify_embedder(given.embedder, hit, rules, proved)
+            if given.embedders and rules.hits[hit].tier == "private":
+                _verify_embedder(given.embedders, hit, rules, proved)
             fitting += 1
             close += hit in shown and notes.total == before
     if not rules.given:
@@ -65,7 +65,7 @@ def _verify_vector(given: GivenQuery, opened: tuple[int, ...] | None) -> None:
 
 
 def _verify_embedder(
-    embedder: str, hit: str, rules: ApplicabilityRules, proved: Mapping[str, ApplicabilityPart]
+    embedders: frozenset[str], hit: str, rules: ApplicabilityRules, proved: Mapping[str, ApplicabilityPart]
 ) -> None:
     """Check that the stored vector is of the same embedder as the query; raises `VerificationError`.
 
@@ -77,7 +77,7 @@ def _verify_embedder(
         receipt = rules.hits[hit].receipt
         stated = (one.statement for one in rules.embeddings.values())
         found = {statement.embedder for statement in stated if statement.statement == receipt}
-    if embedder not in found:
+    if not embedders & found:
         message = "the stored vector was made by another embedder than the query"
-        actual = " or ".join(sorted(found)[:8]) or "no vector is stated"
-        raise VerificationError(message, reason="embedder_mismatch", expected=embedder, actual=actual)
+        expected, actual = (" or ".join(sorted(one)[:8]) or "no vector is stated" for one in (embedders, found))
+        raise VerificationError(message, reason="embedder_mismatch", expected=expected, actual=actual)

@@ -71,12 +71,12 @@ class ReplayRequest:
 class GivenQuery:
     """A quantised query that the auditor computed, of the hit with this id, or of the only one found by meaning.
 
-    *embedder* is the digest of what computed it, or None where the auditor does not say.
+    *embedders* are the digests of what computed it, none where the auditor does not say; one of them must be the entry's.
     """
 
     vector: tuple[int, ...]
     hit: str | None = None
-    embedder: str | None = None
+    embedders: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ is not noticed here. Format: docs/formats.md, "Proof files".
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..applicability_extra import Shown
 from ..bodies import HitBatch, parse_body
@@ -31,6 +31,7 @@ from ..tlog_proof import (
     parse_tlog_proof,
 )
 from ..trust import Trust
+from .cross_check import compare_verdicts
 from .findings import Findings, Notes, Stopped
 from .given_queries import GIVEN_SUBJECT
 from .history import check_rollback, check_witnesses
@@ -66,6 +67,18 @@ def is_proof_file(data: bytes) -> bool:
 
 def verify_proof_file(data: bytes, trust_file: bytes, options: AuditOptions) -> Verification:
     """Check one proof file under *trust_file*; never raises for what a file contains."""
+    verification = _verify(data, trust_file, options)
+    if options.second_opinion is None:
+        return verification
+    second = options.second_opinion(data, trust_file, now_ms=options.now_ms, max_age_ms=None, last_seen=None)
+    # The second is not told what the auditor knows from elsewhere, so it is compared with a verdict without that.
+    alone = _verify(data, trust_file, AuditOptions(now_ms=options.now_ms, srs=options.srs))
+    check, found = compare_verdicts(alone, second)
+    report = replace(verification.report, checks=(*verification.report.checks, check), cross_check=found)
+    return replace(verification, report=report)
+
+
+def _verify(data: bytes, trust_file: bytes, options: AuditOptions) -> Verification:
     findings = Findings()
     signed: SignedCheckpoint | None = None
     receipt: ReadReceipt | None = None

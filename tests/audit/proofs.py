@@ -119,11 +119,12 @@ class ProofSide:
         world = self.world
         record = world.make_hit(receipt, policy, tier="exact", query_vector=None, tau=None)
         self.queries[record.hit] = query
-        fields = {
+        fields: dict[str, Any] = {
             "query_vector": query_vector_commitment(self.salt(record.hit), bytes(part & 255 for part in query)),
-            "tau": threshold_integer(COSINE, inner_product(query, query)),
             "tier": "private",
         }
+        if "tau" not in changes:
+            fields["tau"] = threshold_integer(COSINE, inner_product(query, query))
         return replace(record, **{**fields, **changes})
 
     def salt(self, hit: str) -> bytes:
@@ -148,7 +149,11 @@ class ProofSide:
         """Return the document about a hit, with any field changed."""
         made = self.vectors[record.receipt]
         proof = prove_applicability(self.state(record), made.vector, made.seed)
-        return replace(Applicability(made.embedding, record.hit, proof, SUITE.name), **changes)
+        return replace(self.document(record, proof), **changes)
+
+    def document(self, record: HitRecord, proof: bytes) -> Applicability:
+        """Return the document that says *proof* is of *record*, under the newest commitment to its entry's vector."""
+        return Applicability(self.vectors[record.receipt].embedding, record.hit, proof, SUITE.name)
 
     def state(self, record: HitRecord, /, **changes: Any) -> ApplicabilityStatement:
         """Return what is proved of *record*, with any field changed."""

@@ -28,6 +28,7 @@ from crypto.multiproof import make_multiproof
 from crypto.note import WITNESS_ALGORITHM, make_vkey
 from crypto.policy import policy_digest
 from crypto.statement import sign_receipt
+from tests.audit.applicability_tampering import APPLICABILITY
 from tests.audit.bundles import DAY_MS, ORIGIN, POLICY, START_MS, HonestBundle, Plan, World
 from tests.audit.ledger_tampering import LEDGER
 from tests.audit.tampering import (
@@ -1512,4 +1513,4 @@ def _() -> Attempt:
 
 def every() -> Iterator[Case]:
     """Return all cases, by name."""
-    yield from sorted([*ALL, *LEDGER], key=lambda one: one.name)
+    yield from sorted([*ALL, *LEDGER, *APPLICABILITY], key=lambda one: one.name)

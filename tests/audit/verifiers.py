@@ -20,6 +20,7 @@ class Verdict:
     statements: frozenset[str]
     hits: frozenset[str]
     grades: tuple[tuple[str, int], ...]
+    applicable: frozenset[str]
 
 
 def ask_first(tried: Attempt) -> Verdict:
@@ -35,6 +36,7 @@ def ask_first(tried: Attempt) -> Verdict:
         found.statements,
         found.hits,
         tuple(sorted(grades.items())),
+        found.applicable,
     )
 
 
@@ -42,7 +44,14 @@ def ask_second(tried: Attempt) -> Verdict:
     """Ask the one that was written from the formats alone."""
     found = verify(tried.data, tried.trust, now_ms=tried.now_ms, max_age_ms=tried.max_age_ms, last_seen=tried.last_seen)
     grades = {name: count for name, count in found.grades.items() if count}
-    return Verdict(found.exit_code, found.reason, found.statements, found.hits, tuple(sorted(grades.items())))
+    return Verdict(
+        found.exit_code,
+        found.reason,
+        found.statements,
+        found.hits,
+        tuple(sorted(grades.items())),
+        found.applicable,
+    )
 
 
 VERIFIERS: dict[str, Callable[[Attempt], Verdict]] = {"first": ask_first, "second": ask_second}

@@ -119,7 +119,7 @@ def test_options_that_do_not_go_together_end_with_two_and_one_line(
     assert found.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("options", [["--max-age", "1d"], ["--sample", "1"], ["--cross-check"], ["--model-dir", "."]])
+@pytest.mark.parametrize("options", [["--max-age", "1d"], ["--sample", "1"], ["--model-dir", "."]])
 def test_what_only_a_bundle_can_show_is_not_asked_of_a_proof_file(
     run: Run, honest: HonestBundle, options: list[str]
 ) -> None:
