@@ -186,13 +186,17 @@ def test_the_gateway_never_speaks_for_a_runner_that_is_away(tmp_path: Path) -> N
     run_signed(tmp_path, scenario)
 
 
-def test_the_gateway_never_speaks_for_a_runner_whose_model_went_to_another_server(tmp_path: Path) -> None:
+@pytest.mark.parametrize("grade", ["attested", "declared"])
+def test_the_gateway_never_speaks_for_a_runner_that_is_none_any_more(tmp_path: Path, grade: str) -> None:
     async def scenario(gateway: FakeGateway, runner: SigningRunner) -> None:
-        entry = entry_of(await gateway.ask(QUESTION))
+        runner.manifest = runner.manifest if grade == "attested" else None
+        await gateway.gateway.models.ask_upstreams()
+        body = await gateway.ask(QUESTION)
+        assert body["hitproof"]["receipt"]["grade"] == grade
         runner.announced = None
         await gateway.gateway.models.ask_upstreams()
         assert await gateway.gateway.embedding_statements.step() == 0
-        assert (evidence(gateway, entry), runner.embeddings) == (None, [])
+        assert (evidence(gateway, entry_of(body)), runner.embeddings) == (None, [])
 
     run_signed(tmp_path, scenario)
 
