@@ -37,6 +37,7 @@ JOB_TIMEOUT_S: Final = 60.0
 #: What finding libraries may need. Keys and passwords in the gateway's environment are not the prover's business.
 _ENVIRONMENT: Final = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR")
 _ROOT: Final = Path(__file__).parents[2]
+_COMMAND: Final = (sys.executable, "-P", "-m", "server.prover.worker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,16 @@ class ProverProcess:
     than *timeout_s* seconds or was closed.
     """
 
-    def __init__(self, srs: Path | None, *, queue_max: int = QUEUE_MAX, timeout_s: float = JOB_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        srs: Path | None,
+        *,
+        queue_max: int = QUEUE_MAX,
+        timeout_s: float = JOB_TIMEOUT_S,
+        command: tuple[str, ...] = _COMMAND,
+    ) -> None:
         """*srs* names another copy of the ceremony's file; *queue_max* jobs may be wanted at once."""
-        self._srs = srs
+        self._command = command if srs is None else (*command, str(srs.absolute()))
         self._queue_max = queue_max
         self._timeout_s = timeout_s
         self._turn = asyncio.Lock()
@@ -150,7 +158,7 @@ class ProverProcess:
     async def _started(self) -> _Child:
         if self._child is None or not self._child.is_running():
             await self._end()
-            self._child = await _start(self._srs)
+            self._child = await _start(self._command)
         return self._child
 
     async def _end(self) -> None:
@@ -159,11 +167,10 @@ class ProverProcess:
             await child.end()
 
 
-async def _start(srs: Path | None) -> _Child:
+async def _start(command: tuple[str, ...]) -> _Child:
     known = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    options = [] if srs is None else [str(srs.absolute())]
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "server.prover.worker", *options),
+        *command,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
