@@ -160,11 +160,17 @@ def _check_match(audit: Audit, hit: str, value: Json) -> None:
 
 
 def _check_threshold(audit: Audit, record: Hit, query: tuple[int, ...]) -> None:
-    """Raise Refused for a τ below the smallest t with t² · 10^8 ≥ c² · |q|² · U, where the policy asks for c."""
+    """Raise Refused for a τ below the smallest t with t² · 10^8 ≥ c² · |q|² · U, where the policy asks for c.
+
+    A query that may not be matched at all has no such t, and what is said to be close to it is refused for that.
+    """
+    norm = sum(component * component for component in query)
+    if not 0 < norm <= NORM_MAX:
+        return
     cosine = audit.contents.policies[record.policy].get("threshold_ten_thousandths", THRESHOLD_DEFAULT)
     if not isinstance(cosine, int) or isinstance(cosine, bool) or not 0 <= cosine <= THRESHOLD_MAX:
         raise Refused("tau_below_policy", "a policy without a threshold")
-    least = cosine * cosine * sum(component * component for component in query) * NORM_MAX
+    least = cosine * cosine * norm * NORM_MAX
     # t² · 10^8 ≥ least, so t · 10^4 is at least the root of it, rounded up.
     root = isqrt(least)
     root += root * root < least
