@@ -55,9 +55,14 @@ def test_the_digests_are_those_of_the_gateways_embedders(auditors: FolderEmbedde
 def test_every_component_of_fifty_texts_is_within_one_of_the_gateways(auditors: FolderEmbedder) -> None:
     assert len(TEXTS) == 50
     gateways = quantise(load_onnx_embedder(read_folder(find_default_folder())).embed(TEXTS)).tolist()
+    equal = 0
     for text, theirs in zip(TEXTS, gateways, strict=True):
         ours = quantise_reference(auditors.embed(text))
-        assert max(abs(a - b) for a, b in zip(ours, theirs, strict=True)) <= 1, text
+        furthest = max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
+        assert furthest <= 1, text
+        equal += not furthest
+    # So a proof whose query is closed lets guesses be tested (docs/proofs/applicability.md).
+    assert equal > len(TEXTS) // 2
 
 
 def test_another_text_is_further_than_one_away(auditors: FolderEmbedder) -> None:
