@@ -34,18 +34,17 @@ log = structlog.get_logger()
 
 
 def find_release(connection: Connection, receipt: StoredReceipt) -> Release | None:
-    """Return the release that the pool's *receipt* names; None where it names none, or is erased.
-
-    Raises `VerificationError` where receipt or release are in no form.
-    """
+    """Return the release that the pool's *receipt* names; None where it names none, or is erased."""
     if receipt.body is None:
         return None
-    _, statement = parse_receipt(receipt.body)
-    for reference in statement.evidence:
-        if reference.type == EVIDENCE_TYPE:
-            found = PoolRepository(connection).find_by_digest(reference.digest)
-            return None if found is None or found.document is None else parse_release(found.document.encode())
-    return None
+    try:
+        _, statement = parse_receipt(receipt.body)
+        named = [reference.digest for reference in statement.evidence if reference.type == EVIDENCE_TYPE]
+        found = PoolRepository(connection).find_by_digest(named[0]) if named else None
+        return None if found is None or found.document is None else parse_release(found.document.encode())
+    except VerificationError as error:
+        log.error("pool_release_not_in_form", receipt=receipt.id, error=str(error))
+        return None
 
 
 def make_match(
@@ -58,7 +57,8 @@ def make_match(
     """Return what the hit *record* matched, answered with the pool's *receipt*; *query* is the vector it was found by.
 
     None where the pool no longer has the entry or what it was released as, and where *query*, shape (dimension,), is
-    forgotten and one of several aliases decided.
+    forgotten and one of several aliases decided. A match tells what the hit's question was about: it is for those who
+    may read the query.
     """
     if receipt.entry_id is None or record.tau is None:
         return None

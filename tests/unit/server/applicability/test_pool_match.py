@@ -264,7 +264,9 @@ def test_a_receipt_that_names_no_release_has_no_match(tmp_path: Path) -> None:
         receipt = house.database.read_now(lambda c: ReceiptRepository(c, tenant).get(own["receipt"]["id"]))
         assert receipt is not None
         assert house.database.read_now(lambda c: find_release(c, receipt)) is None
-        for other in (receipt, replace(given.receipt, body=None), replace(given.receipt, entry_id=None)):
+        garbled = replace(given.receipt, body=b"{}")
+        assert house.database.read_now(lambda c: find_release(c, garbled)) is None
+        for other in (receipt, garbled, replace(given.receipt, body=None), replace(given.receipt, entry_id=None)):
             assert await Given(house, given.record, other, given.text).match(given.query) is None
 
     run(tmp_path, scenario)
