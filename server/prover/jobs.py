@@ -122,7 +122,7 @@ def unpack_answer(body: bytes) -> Answer:
         outcome, data, message = head["outcome"], bytes.fromhex(head["data"]), head["message"]
     except (KeyError, TypeError, ValueError):
         raise EncodingError("the frame holds no answer") from None
-    if outcome not in _OUTCOMES or not isinstance(message, str):
+    if not isinstance(outcome, str) or outcome not in _OUTCOMES or not isinstance(message, str):
         raise EncodingError("the frame holds no answer")
     return Answer(outcome, data, message)
 

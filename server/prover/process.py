@@ -150,6 +150,8 @@ class ProverProcess:
 
     async def _exchange(self, frame: bytes) -> Answer:
         child = await self._started()
+        if self._closed:
+            raise ProverFailed("the prover was closed")
         child.jobs.write(frame)
         await child.jobs.drain()
         length = read_length(await child.answers.readexactly(LENGTH_BYTES))

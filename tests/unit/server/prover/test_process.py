@@ -51,10 +51,16 @@ def child_that(program: str, **options: float) -> ProverProcess:
     return ProverProcess(None, command=(sys.executable, "-c", f"import sys, time; {program}"), **options)  # type: ignore[arg-type]
 
 
-async def started(prover: ProverProcess) -> int:
-    while (found := prover.process_id) is None:
-        await asyncio.sleep(0.01)
+async def started(prover: ProverProcess, patience_s: float = 30) -> int:
+    async with asyncio.timeout(patience_s):
+        while (found := prover.process_id) is None:
+            await asyncio.sleep(0.01)
     return found
+
+
+def children() -> set[int]:
+    """Return the processes that this one has started and that still run."""
+    return {child.pid for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE}
 
 
 def has_ended(process_id: int, patience_s: float = 20) -> bool:
@@ -144,8 +150,9 @@ def test_a_process_killed_between_two_jobs_is_not_missed() -> None:
     async def work(prover: ProverProcess) -> None:
         await prover.commit(SUITE.name, ENTRY, SEED)
         os.kill(await started(prover), signal.SIGKILL)
-        while prover.process_id is not None:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(30):
+            while prover.process_id is not None:
+                await asyncio.sleep(0.01)
         assert len(await prover.commit(SUITE.name, ENTRY, SEED)) == 48
 
     within(work, ProverProcess(None))
@@ -162,12 +169,11 @@ def test_a_process_killed_between_two_jobs_is_not_missed() -> None:
 )
 def test_garbage_on_the_pipe_fails_the_job_and_ends_the_process(program: str) -> None:
     async def work(prover: ProverProcess) -> None:
-        job = asyncio.create_task(prover.commit(SUITE.name, ENTRY, SEED))
-        process_id = await started(prover)
+        before = children()
         with pytest.raises(ProverFailed, match="something else"):
-            await job
+            await prover.commit(SUITE.name, ENTRY, SEED)
         assert prover.process_id is None
-        assert has_ended(process_id)
+        assert children() <= before
 
     within(work, child_that(program))
 
@@ -192,11 +198,10 @@ def test_a_command_that_cannot_be_run_fails_the_job(tmp_path: Path) -> None:
 
 def test_a_job_beyond_its_time_fails_and_its_process_is_ended() -> None:
     async def work(prover: ProverProcess) -> None:
-        job = asyncio.create_task(prover.commit(SUITE.name, ENTRY, SEED))
-        process_id = await started(prover)
+        before = children()
         with pytest.raises(ProverFailed, match="longer than"):
-            await job
-        assert has_ended(process_id)
+            await prover.commit(SUITE.name, ENTRY, SEED)
+        assert children() <= before
 
     within(work, child_that("time.sleep(60)", timeout_s=0.3))
 
@@ -240,6 +245,19 @@ def test_closing_in_the_middle_of_work_fails_all_of_it_at_once() -> None:
         assert has_ended(process_id)
         with pytest.raises(ProverFailed, match="closed"):
             await prover.commit(SUITE.name, ENTRY, SEED)
+
+    within(work, ProverProcess(None))
+
+
+def test_closing_while_the_process_is_being_started_leaves_none() -> None:
+    async def work(prover: ProverProcess) -> None:
+        before = children()
+        job = asyncio.create_task(prover.commit(LARGE.name, LARGE_ENTRY, SEED))
+        await asyncio.sleep(0)
+        await prover.close()
+        with pytest.raises(ProverFailed, match="closed"):
+            await job
+        assert children() <= before
 
     within(work, ProverProcess(None))
 
