@@ -153,8 +153,9 @@ class ApplicabilityService:
         stated = await self._subjects.stated(tenant, answered)
         if stated is not None or self._stater is None:
             return stated
-        made = await self._stater.state_now(tenant.id, answered.entry)
-        return None if made is None else await self._subjects.stated(tenant, answered)
+        await self._stater.state_now(tenant.id, answered.entry)
+        # Looked for whatever came of it: another gateway may have had the same entry stated at the same moment.
+        return await self._subjects.stated(tenant, answered)
 
     async def _refuse_probing(self, tenant: TenantContext, stated: Stated) -> None:
         name = stated.evidence.id

@@ -1,13 +1,15 @@
-"""The proof file of a hit that also shows what makes it one: `hitproof/applicability-proof/v1`."""
+"""The proof file of a hit that also shows what makes it one: its proof, or what it matched in the pool."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 
 from crypto.applicability.documents import read_document
-from crypto.canonical import JsonValue, canonical_json, parse_canonical_json
+from crypto.applicability_extra import QueryOpening, Shown, ShownMatch, ShownProof
+from crypto.canonical import parse_canonical_json
 from crypto.hit import parse_hit_record
 from server.applicability.outcomes import PooledHit, ProvedHit, Unprovable
 from server.applicability.pool_match import find_release, make_match
@@ -15,11 +17,8 @@ from server.applicability.subjects import Query, components
 from server.audit.lines import stored_object
 from server.audit.proof_files import LoggedHit, Pending, ProofFiles, Proved
 from server.pool.principal import find_pool
-from server.ports import JsonObject
 from server.reuse.tenant_directory import TenantContext, TenantDirectory
 from server.store.database import Database
-
-SCHEMA = "hitproof/applicability-proof/v1"
 
 
 class ApplicabilityFiles:
@@ -41,52 +40,34 @@ class ApplicabilityFiles:
         logged = await asyncio.to_thread(self._files.find_hit, tenant.id, outcome.hit.id, beside=beside)
         if isinstance(logged, Pending):
             return logged
+        opened = QueryOpening(query.salt, components(query.vector)) if query is not None and is_opened else None
+        shown: Shown | None
         if isinstance(outcome, ProvedHit):
-            shown = await asyncio.to_thread(_show_proof, outcome, logged)
+            shown = await asyncio.to_thread(_show_proof, outcome, logged, opened)
         else:
-            found = await self._show_match(outcome, logged, query)
-            if isinstance(found, Unprovable):
-                return found
-            shown = found
-        opened = _show_query(query) if query is not None and is_opened else None
-        return logged.prove(_extra(logged, shown | {"query": opened}))
+            shown = await self._show_match(outcome, logged, query, opened)
+        if shown is None:
+            return Unprovable("entry_gone")
+        return logged.prove(replace(logged.extra, applicability=shown).to_payload())
 
-    async def _show_match(self, outcome: PooledHit, logged: LoggedHit, query: Query | None) -> JsonObject | Unprovable:
+    async def _show_match(
+        self, outcome: PooledHit, logged: LoggedHit, query: Query | None, opened: QueryOpening | None
+    ) -> ShownMatch | None:
+        """Return what a hit of the pool matched, and in which release; None where the pool does not have it any more."""
         pool = await self._database.read(find_pool)
         if pool is None:
-            return Unprovable("entry_gone")
+            return None
         context, record = await self._tenants.get(pool), parse_hit_record(outcome.hit.record)
         vector = None if query is None else np.frombuffer(query.vector, np.int8)
         match, release = await self._database.read(
             lambda c: (make_match(c, context, record, logged.receipt, vector), find_release(c, logged.receipt))
         )
-        if match is None or release is None:
-            return Unprovable("entry_gone")
-        return {"match": match.to_json(), "release": release.to_json()}
+        return None if match is None or release is None else ShownMatch(match.to_json(), release.to_json(), opened)
 
 
-def _show_proof(outcome: ProvedHit, logged: LoggedHit) -> JsonObject:
+def _show_proof(outcome: ProvedHit, logged: LoggedHit, opened: QueryOpening | None) -> ShownProof:
     index = outcome.embedding.leaf_index or 0
     proof, formed = (
-        read_document(parse_canonical_json(row.document)).proof.hex()
-        for row in (outcome.proof, outcome.well_formedness)
+        read_document(parse_canonical_json(row.document)).proof for row in (outcome.proof, outcome.well_formedness)
     )
-    return {
-        "embedding": stored_object(outcome.embedding.body),
-        "embedding_index": index,
-        "embedding_path": [node.hex() for node in logged.path_of(index)],
-        "proof": proof,
-        "well_formedness": formed,
-    }
-
-
-def _show_query(query: Query) -> JsonObject:
-    return {"salt": query.salt.hex(), "vector": list(components(query.vector))}
-
-
-def _extra(logged: LoggedHit, shown: JsonObject) -> bytes:
-    value = parse_canonical_json(logged.extra.to_payload())
-    if not isinstance(value, dict):
-        raise ValueError("what a proof file carries is an object")
-    whole: dict[str, JsonValue] = {**value, "applicability": shown, "schema": SCHEMA}
-    return canonical_json(whole)  # type: ignore[arg-type]  # floats within are refused by canonical_json itself
+    return ShownProof(stored_object(outcome.embedding.body), index, logged.path_of(index), proof, formed, opened)
