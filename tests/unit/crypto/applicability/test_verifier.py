@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
@@ -283,6 +284,44 @@ def test_errors_that_cancel_each_other_are_both_found() -> None:
     one, two = honest_claims(2)
     wrong = [replace(one, base=(one.base + 5) % ORDER), replace(two, base=(two.base - 5) % ORDER)]
     assert verifier().find_invalid(wrong) == {0, 1}
+
+
+class RecordingCurve:
+    """Takes bytes for points, and keeps what is multiplied."""
+
+    def __init__(self) -> None:
+        self.combined: list[dict[bytes, int]] = []
+
+    def read_g1(self, data: bytes) -> bytes:
+        return data
+
+    def read_g2(self, data: bytes) -> bytes:
+        return data
+
+    def combine(self, points: Sequence[bytes], scalars: Sequence[int]) -> bytes:
+        self.combined.append(dict(zip(points, scalars, strict=True)))
+        return b""
+
+    def is_product_one(self, pairs: Sequence[tuple[bytes, bytes]]) -> bool:
+        return True
+
+
+def weights_of(*marks: int) -> list[int]:
+    """Return what claims with these marks are multiplied by in one batch."""
+    curve = RecordingCurve()
+    claims = [Claim(((bytes([place]), 1),), (), 0, mark) for place, mark in enumerate(marks)]
+    Verifier(curve, load_setup()).find_invalid(claims)
+    return list(curve.combined[0].values())
+
+
+def test_every_claim_changes_the_weights_of_all() -> None:
+    """A mark is drawn from statement and proof, so nobody can choose errors that cancel under the weights."""
+    weights = weights_of(1, 2, 3)
+    assert weights == weights_of(1, 2, 3)
+    assert len(set(weights)) == 3
+    assert all(2**96 < weight < 2**128 for weight in weights)
+    for others in ((4, 2, 3), (1, 4, 3), (1, 2, 4), (3, 2, 1), (1, 2, 3, 4)):
+        assert not set(weights) & set(weights_of(*others))
 
 
 def test_a_claim_holds_however_often_it_is_made() -> None:
