@@ -50,7 +50,10 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class GivenHit:
-    """A hit as it was given; *tenant* is the context, policy and all, under which it was."""
+    """A hit as it was given; *tenant* is the context, policy and all, under which it was.
+
+    *keeps_query* is false where the request asked that nothing of it be stored.
+    """
 
     tenant: TenantContext
     id: LookupId
@@ -60,6 +63,7 @@ class GivenHit:
     receipt: Receipt
     messages: Sequence[JsonObject]
     match: Match | None
+    keeps_query: bool
 
 
 class HitJournal:
@@ -100,6 +104,8 @@ class HitJournal:
         receipt: Receipt,
         messages: Sequence[JsonObject],
         match: Match | None,
+        *,
+        keeps_query: bool,
     ) -> None:
         """Note a hit that is about to be given; ask `is_full` before."""
         self._waiting.append(
@@ -112,6 +118,7 @@ class HitJournal:
                 receipt=receipt,
                 messages=messages,
                 match=match,
+                keeps_query=keeps_query,
             )
         )
 
@@ -172,9 +179,9 @@ class HitJournal:
         return list(groups.values())
 
     def _seal_query(self, hit: GivenHit) -> bytes | None:
-        """Seal what the hit was found by, for as long as its tenant keeps lookups; None where it keeps none."""
+        """Seal what the hit was found by, for as long as its tenant keeps lookups; None where this one is not kept."""
         tenant, match = hit.tenant, hit.match
-        if match is None or not tenant.policy.lookup_retention_s:
+        if match is None or not hit.keeps_query or not tenant.policy.lookup_retention_s:
             return None
         vector = match.vector.tobytes()
         return seal_query_vector(vector, key=tenant.data_key, tenant=tenant.id, hit=hit.id, random=self._random)

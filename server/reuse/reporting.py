@@ -72,11 +72,18 @@ class Reporter:
 
     def record(self, asked: Asked, account: Account, sight: Sight | None) -> None:
         """Count one request and queue its record; a hit is also noted for the log."""
+        is_kept = not asked.request.steering.no_store
         if isinstance(account.outcome, Hit):
             if sight is None or sight.receipt is None:
                 raise RuntimeError("a hit without a receipt")
             self._journal.note(
-                asked.tenant, account.lookup, account.outcome, sight.receipt, asked.request.messages, sight.match
+                asked.tenant,
+                account.lookup,
+                account.outcome,
+                sight.receipt,
+                asked.request.messages,
+                sight.match,
+                keeps_query=is_kept,
             )
         self._accounting.record(
             tenant=asked.tenant,
@@ -85,7 +92,7 @@ class Reporter:
             account=account,
             row=None if sight is None else sight.row,
             near=None if sight is None else sight.near,
-            keep_lookup=not asked.request.steering.no_store,
+            keep_lookup=is_kept,
             latency_s=self._clock.monotonic_s() - asked.started_s,
         )
 

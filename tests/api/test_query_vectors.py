@@ -100,6 +100,16 @@ def test_a_tenant_that_keeps_no_lookups_keeps_no_query_vectors(tmp_path: Path) -
     run(tmp_path, scenario)
 
 
+def test_of_a_request_that_asks_not_to_be_stored_no_query_vector_is_kept(tmp_path: Path) -> None:
+    async def scenario(gateway: FakeGateway) -> None:
+        await gateway.ask(QUESTION)
+        near = account(await gateway.ask(ALIKE, headers={"cache-control": "no-store"}))
+        assert near["tier"] == "private"
+        assert (await hits(gateway))[near["hit"]].query_vector is None
+
+    run(tmp_path, scenario)
+
+
 def test_no_query_vector_is_sealed_while_somebody_waits_for_an_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
