@@ -20,7 +20,7 @@ FRAME_BYTES_MAX: Final = 1 << 20
 
 #: How a job ended: made; the claim does not hold; the input has no meaning; something broke.
 Outcome: TypeAlias = Literal["made", "not_provable", "invalid", "failed"]
-_OUTCOMES: Final = frozenset({"made", "not_provable", "invalid", "failed"})
+_OUTCOMES: Final[tuple[Outcome, ...]] = ("made", "not_provable", "invalid", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +119,11 @@ def unpack_answer(body: bytes) -> Answer:
     """Read a frame's body; raises `EncodingError` where it is no answer."""
     head = _unpack(body)
     try:
-        outcome, data, message = head["outcome"], bytes.fromhex(head["data"]), head["message"]
-    except (KeyError, TypeError, ValueError):
+        outcome = next(name for name in _OUTCOMES if name == head["outcome"])
+        data, message = bytes.fromhex(head["data"]), head["message"]
+    except (KeyError, StopIteration, TypeError, ValueError):
         raise EncodingError("the frame holds no answer") from None
-    if not isinstance(outcome, str) or outcome not in _OUTCOMES or not isinstance(message, str):
+    if not isinstance(message, str):
         raise EncodingError("the frame holds no answer")
     return Answer(outcome, data, message)
 

@@ -53,14 +53,17 @@ def test_imports_point_downwards_only() -> None:
         ("guilty.py", "from . import replay"),
         ("guilty.py", "from . import reference"),
         ("reference/guilty.py", "from .. import innocent"),
+        ("../server/prover/guilty.py", "import crypto.applicability.verifier"),
     ],
-    ids=["upward", "replay", "second implementation", "first implementation"],
+    ids=["upward", "replay", "second implementation", "first implementation", "the verifier from the prover"],
 )
 def test_an_import_in_a_forbidden_direction_would_be_caught(tmp_path: Path, place: str, line: str) -> None:
-    for package in (*PACKAGES, "crypto/replay", "crypto/reference"):
+    for package in (*PACKAGES, "crypto/replay", "crypto/reference", "crypto/applicability", "server/prover"):
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").write_text("")
     (tmp_path / "crypto" / "innocent.py").write_text("")
+    for module in ("arkworks", "claims", "evaluation", "verifier"):
+        (tmp_path / "crypto" / "applicability" / f"{module}.py").write_text("")
     (tmp_path / "crypto" / place).write_text(line + "\n")
     (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
