@@ -91,7 +91,7 @@ def _check(proof: ProofText, trust: Trust, now_ms: int, findings: _Findings) -> 
         raise Refused("hit_receipt", record.receipt)
     if proof.hit.receipt_index >= proof.index:
         raise Refused("hit_order", record.hit)
-    _check_tenancy(batch, record, receipt)
+    _check_tenancy(record, receipt)
     findings.hits.add(record.hit)
     if proof.hit.shown is not None and is_shown(proof.hit.shown, record, receipt, trust, checkpoint):
         findings.applicable.add(record.hit)
@@ -147,10 +147,8 @@ def _check_batch(hit: HitPart, batch: Body, record: Hit) -> None:
             raise NotInForm("not the batch's root")
 
 
-def _check_tenancy(batch: Body, record: Hit, receipt: Receipt) -> None:
+def _check_tenancy(record: Hit, receipt: Receipt) -> None:
     """Raise Refused where pseudonyms of one epoch differ that should not, and for a tier that is not the receipt's."""
-    if is_one_epoch(batch.at_ms, record.at_ms) and batch.value["tenant"] != record.tenant:
-        raise Refused("tenant_mismatch", "the batch is another tenant's")
     is_own = receipt.tenant == record.tenant
     is_of_pool = _names_release(receipt) and not is_own
     if (record.tier == "pool") != is_of_pool:

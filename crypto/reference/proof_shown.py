@@ -27,12 +27,10 @@ def is_shown(
     shown: PrivateShown | PoolShown, record: Hit, receipt: Receipt, trust: Trust, checkpoint: Checkpoint
 ) -> bool:
     """Whether a hit that was accepted is shown to be close; False where it is not covered, Refused where it is wrong."""
-    if record.tier != ("private" if isinstance(shown, PrivateShown) else "pool") or record.tau is None:
-        raise Refused("applicability_mismatch", f"what is shown is not of the tier {record.tier}")
     if isinstance(shown, PoolShown):
-        return _is_matched(shown, record, record.tau, receipt)
+        return _is_matched(shown, record, _threshold(record, "pool"), receipt)
     embedding = _accept_embedding(shown, record, receipt, trust, checkpoint)
-    return _is_close(shown, record, record.tau, embedding)
+    return _is_close(shown, record, _threshold(record, "private"), embedding)
 
 
 def in_form(signed: Envelope | None) -> Envelope:
@@ -58,6 +56,12 @@ def check_inclusion(index: int, leaf: bytes, path: tuple[bytes, ...], checkpoint
 def is_one_epoch(left_ms: int, right_ms: int) -> bool:
     """Whether a tenant has one pseudonym at both moments."""
     return left_ms // EPOCH_MS == right_ms // EPOCH_MS
+
+
+def _threshold(record: Hit, tier: str) -> int:
+    if record.tier != tier or record.tau is None:
+        raise Refused("applicability_mismatch", f"what is shown is not of the tier {record.tier}")
+    return record.tau
 
 
 def _accept_embedding(
