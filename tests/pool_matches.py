@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from crypto.applicability.match import PoolMatch
+from crypto.canonical import canonical_json
 from crypto.merkle import EMPTY_ROOT
 from crypto.release import PoolItem, Release, Tree, item_paths, items_root
 from crypto.similarity import inner_product
@@ -45,6 +46,19 @@ def release_of(items: list[PoolItem], **changes: Any) -> Release:
 RELEASE: Final = release_of(ITEMS)
 POSITION, PATH = item_paths(ITEMS)[0]
 MATCH: Final = PoolMatch(ALIAS, ITEMS[0], PATH, POSITION, VECTOR)
+
+
+def match_vectors() -> dict[str, Any]:
+    """A match, the release it is of, and the query that reached its threshold to the last unit."""
+    return {
+        "match": canonical_json(MATCH.to_json()).decode(),  # type: ignore[arg-type]  # there are no floats in it
+        "release": RELEASE.to_payload().decode(),
+        "query": list(QUERY),
+        "tau": SCORE,
+    }
+
+
+MATCH_MAKERS: Final = {"pool_match": match_vectors}
 
 
 def _set(*place: str | int, to: Any) -> Callable[[Any], None]:

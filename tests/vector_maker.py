@@ -30,6 +30,7 @@ from tenants.key_shares import combine_shares, parse_share
 from tenants.key_wrapping import KeyEncryptionKey
 from tenants.sealing import DataKey, SealContext, seal
 from tests.applicability_vectors import APPLICABILITY_MAKERS
+from tests.pool_matches import MATCH_MAKERS
 from tests.proof_vectors import PROOF_MAKERS
 
 FOLDER = Path(__file__).parent / "vectors"
@@ -315,6 +316,7 @@ MAKERS = {
     "weights": weights_vectors,
     **PROOF_MAKERS,
     **APPLICABILITY_MAKERS,
+    **MATCH_MAKERS,
 }
 
 

@@ -321,6 +321,18 @@ def merkle_root(leaves: list[bytes]) -> bytes:
     return hashlib.sha256(b"\1" + merkle_root(leaves[:half]) + merkle_root(leaves[half:])).digest()
 
 
+def merkle_root_by_path(position: int, count: int, leaf: bytes, path: list[bytes]) -> bytes:
+    """The root that an inclusion path of RFC 6962 leads to, as long as the path fits."""
+    if count == 1:
+        return hashlib.sha256(b"\0" + leaf).digest()
+    half = 1 << (count - 1).bit_length() - 1
+    if position < half:
+        return hashlib.sha256(b"\1" + merkle_root_by_path(position, half, leaf, path[:-1]) + path[-1]).digest()
+    return hashlib.sha256(
+        b"\1" + path[-1] + merkle_root_by_path(position - half, count - half, leaf, path[:-1])
+    ).digest()
+
+
 #: The order of the groups of BLS12-381.
 ORDER = 0x73EDA753299D7D483339D80809A1D80553BDA402FFFE5BFEFFFFFFFF00000001
 

@@ -272,3 +272,17 @@ def test_the_proofs_of_the_vectors_hold() -> None:
     verifier = load_verifier()
     verifier.verify_applicability(statement, hit)
     verifier.verify_well_formedness(WellFormednessStatement(suite, commitment), well_formed)
+
+
+def test_what_a_hit_of_the_pool_matched_is_computed_alike() -> None:
+    vector = load("pool_match")
+    match, release = json.loads(vector["match"]), json.loads(vector["release"])
+    assert reader.canonical(match) == vector["match"].encode()
+    assert "sha256:" + hashlib.sha256(match["alias"].encode()).hexdigest() in match["item"]["aliases"]
+    path = [bytes.fromhex(sibling) for sibling in match["path"]]
+    root = reader.merkle_root_by_path(
+        match["position"], release["items"]["count"], reader.canonical(match["item"]), path
+    )
+    assert root.hex() == release["items"]["root"]
+    products = (one * two for one, two in zip(vector["query"], match["vector"], strict=True))
+    assert sum(products) == vector["tau"]
