@@ -1,4 +1,4 @@
-"""The salts of an embedding statement, sealed beside the evidence that they open."""
+"""The salts of an embedding statement and the seed of its commitment, sealed beside the evidence that they open."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCHEMA_VERSION: Final = 1
 def seal_opening(
     key: DataKey, tenant: TenantId, evidence: str, salts: Mapping[str, bytes], *, random: RandomSource
 ) -> bytes:
-    """Seal *salts* by kind (`text`, `vector`) for one piece of evidence of one tenant."""
+    """Seal *salts* by kind (`text`, `vector`, perhaps `commitment`: its seed) for one piece of evidence of one tenant."""
     plain = orjson.dumps({kind: salt.hex() for kind, salt in salts.items()})
     return seal(key, _context(tenant, evidence), plain, random=random)
 
