@@ -6,17 +6,19 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from crypto import cli
+from crypto.applicability import setup
 from crypto.checkpoint import Checkpoint, sign_checkpoint
 from crypto.cli import main, parse_age
 from crypto.last_seen import read_last_seen
 from tests.audit.bundles import DAY_MS, ORIGIN, HonestBundle, Plan, make_bundle, make_world
+from tests.audit.proofs import EMBEDDER
 
 Run = Callable[..., int]
 
@@ -266,3 +268,115 @@ def test_a_samples_nonce_is_drawn_unless_it_is_given(
         assert run("--sample", 2, "--json", *options) == 0
         sample = json.loads(capsys.readouterr().out)["sample"]
         assert sample == {"checked": 2, "of": 4, "nonce": nonce, "detects_one_percent": "0.0199"}
+
+
+# Closeness
+
+
+@dataclass(frozen=True)
+class FakeLoader:
+    """Makes one unit vector of every text; loader and embedder in one."""
+
+    vector: Sequence[float]
+    name: str = "fake"
+    digests: Sequence[str] = (EMBEDDER,)
+
+    def load(self, folder: Path) -> FakeLoader:
+        return self
+
+    def embed(self, text: str) -> Sequence[float]:
+        return self.vector
+
+
+@pytest.fixture(scope="module")
+def proved() -> HonestBundle:
+    return make_bundle(Plan(receipts=2, hits=0, embeddings=0, proved=1))
+
+
+@pytest.fixture
+def query(proved: HonestBundle, tmp_path: Path) -> Callable[..., Path]:
+    """Write the query of the proved hit into a file, changed by so much in each component."""
+
+    def write(by: int = 0, **fields: object) -> Path:
+        (vector,) = proved.world.closeness.queries.values()
+        path = tmp_path / "query.json"
+        path.write_text(json.dumps({"vector": [part - by if part > 0 else part + by for part in vector], **fields}))
+        return path
+
+    return write
+
+
+def run_proved(run: Run, proved: HonestBundle, *options: object, proof: bool = False) -> int:
+    text = proved.world.hit_proof(list(proved.world.batches)[-1], 0, shows=True).encode()
+    return run(*options, data=text if proof else proved.data, trust=proved.trust_data)
+
+
+@pytest.mark.parametrize("proof", [False, True])
+def test_a_query_that_is_given_is_compared(
+    run: Run, proved: HonestBundle, query: Callable[..., Path], proof: bool
+) -> None:
+    assert run_proved(run, proved, "--query", query(1), proof=proof) == 0
+    assert run_proved(run, proved, "--query", query(2), proof=proof) == 1
+    assert run_proved(run, proved, "--query", query(embedder="sha256:" + "7" * 64), proof=proof) == 1
+
+
+@pytest.mark.parametrize("proof", [False, True])
+def test_the_second_implementation_is_not_blamed_for_a_query_that_is_given(
+    run: Run, proved: HonestBundle, query: Callable[..., Path], proof: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_proved(run, proved, "--cross-check", "--query", query(2), "--json", proof=proof) == 1
+    assert json.loads(capsys.readouterr().out)["cross_check"] == {"agrees": True, "differences": []}
+
+
+def test_a_text_takes_the_embedders_files(
+    run: Run, proved: HonestBundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "text.json").write_text('{"text": "How high is it?"}')
+    assert run_proved(run, proved, "--query", tmp_path / "text.json") == 2
+    assert "--embedder-dir" in capsys.readouterr().err
+    assert run_proved(run, proved, "--embedder-dir", tmp_path) == 2
+    assert run_proved(run, proved, "--query", tmp_path / "text.json", "--embedder-dir", tmp_path) == 2
+
+
+def test_a_text_is_embedded_by_what_is_installed(
+    run: Run, proved: HonestBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (stored,) = proved.world.closeness.queries.values()
+    monkeypatch.setattr(cli, "load_embedders", lambda: {"fake": FakeLoader([part / 508 for part in stored])})
+    (tmp_path / "text.json").write_text('{"text": "How high is it?"}')
+    options = ("--query", tmp_path / "text.json", "--embedder-dir", tmp_path)
+    assert run_proved(run, proved, *options) == 0
+    monkeypatch.setattr(cli, "load_embedders", lambda: {"fake": FakeLoader([0.01] * len(stored))})
+    assert run_proved(run, proved, *options) == 1
+
+
+def test_a_file_that_is_no_query_ends_with_two(run: Run, proved: HonestBundle, tmp_path: Path) -> None:
+    for content in ("", "[]", '{"vector": [128]}'):
+        (tmp_path / "query.json").write_text(content)
+        assert run_proved(run, proved, "--query", tmp_path / "query.json") == 2
+
+
+def test_another_copy_of_the_ceremonys_file_is_read(run: Run, proved: HonestBundle, tmp_path: Path) -> None:
+    (tmp_path / "copy.txt").write_bytes(Path(setup.__file__).with_name("trusted_setup.txt").read_bytes())
+    assert run_proved(run, proved, "--srs", tmp_path / "copy.txt") == 0
+
+
+def test_58_a_ceremonys_file_with_another_hash_ends_with_two_whatever_is_verified(
+    run: Run, proved: HonestBundle, honest: HonestBundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = Path(setup.__file__).with_name("trusted_setup.txt").read_bytes()
+    for content in (data[:-1], data.replace(b"a", b"b", 1), b""):
+        (tmp_path / "other.txt").write_bytes(content)
+        assert run_proved(run, proved, "--srs", tmp_path / "other.txt") == 2
+        assert run("--srs", tmp_path / "other.txt", data=honest.data, trust=honest.trust_data) == 2
+    assert "is not the ceremony's file" in capsys.readouterr().err
+    assert run_proved(run, proved, "--srs", tmp_path / "missing.txt") == 2
+
+
+def test_a_proof_file_is_cross_checked_too(
+    run: Run, proved: HonestBundle, honest: HonestBundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_proved(run, proved, "--cross-check", "--json", proof=True) == 0
+    assert json.loads(capsys.readouterr().out)["cross_check"] == {"agrees": True, "differences": []}
+    text = honest.world.receipt_proof(honest.world.receipts[0]).encode()
+    assert run("--cross-check", data=text, trust=honest.trust_data) == 0
