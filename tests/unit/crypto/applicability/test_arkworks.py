@@ -135,3 +135,10 @@ def test_a_product_of_pairings_is_one_exactly_where_the_exponents_cancel() -> No
     assert not CURVE.is_product_one([(G1, G2)])
     assert not CURVE.is_product_one([(double, G2), (minus, G2)])
     assert not CURVE.is_product_one([(power, G2), (minus, G2)])
+
+
+@pytest.mark.parametrize("data", [b"\xff" * 48, b"\xc0" + bytes(46) + b"\1", b"\xff" * 96, b"\xc0" + bytes(94) + b"\1"])
+def test_infinity_in_another_encoding_is_refused_for_its_encoding(data: bytes) -> None:
+    read = CURVE.read_g1 if len(data) == 48 else CURVE.read_g2
+    with pytest.raises(EncodingError, match="not in its canonical encoding"):
+        read(data)
