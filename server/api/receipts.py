@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from server.api.flags import TRUE, Flag
 from server.api.state import Admitted, AppState, admit_any, state_of
-from server.applicability.outcomes import Unprovable
+from server.applicability.outcomes import PooledHit, Unprovable
 from server.audit.proof_files import Pending, Proved
 from server.errors import RequestError
 from server.ports import JsonObject
@@ -61,6 +61,9 @@ async def _prove_applicable(state: AppState, who: Admitted, hit_id: str) -> Pend
         outcome = await state.applicability.ensure(who.context, hit_id)
         if isinstance(outcome, Unprovable):
             raise _refused(outcome)
+        if isinstance(outcome, PooledHit):
+            # What the pool published tells, beside a hit, what was asked: it is for those who may read that.
+            who.caller.require(Scope.CACHE_READ)
         query = await state.applicability.open_query(who.context, outcome.hit)
         may_read = Scope.CACHE_READ in who.caller.scopes
         found = await state.applicability_files.prove(who.context, outcome, query, is_opened=may_read)

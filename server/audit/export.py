@@ -169,7 +169,7 @@ class Exporter:
             spendings=ledger.spending_lines(),
             proofs=proofs.lines(),
             queries=queries.open(selection, request),
-            matches=queries.matches(selection),
+            matches=queries.matches(selection, request),
         )
 
     def _load_policies(self, size: int, selection: Selection) -> tuple[LoggedPolicies, LoggedPolicies]:

@@ -51,17 +51,18 @@ class Queries:
                 lines.append(line)
         return tuple(sorted(lines, key=lambda line: line.hit))
 
-    def matches(self, selection: Selection) -> tuple[MatchLine, ...]:
-        """Return what the pool's hits matched, by hit, as far as the pool still has it.
+    def matches(self, selection: Selection, request: ExportRequest) -> tuple[MatchLine, ...]:
+        """Return what the pool's hits matched, by hit, where their queries were to be opened and the pool still has it.
 
-        Raises `ExportError` for more than a bundle takes.
+        A match is public to the pool, and tells what its hit's question was about. Raises `ExportError` for more than a
+        bundle takes.
         """
         context = None if self._keys.pool is None else self._keys.pool.context
-        if context is None:
+        if context is None or QUERY_KIND not in request.kinds:
             return ()
         lines = []
         for hit in _hits_of(selection):
-            if hit.row.tier != POOL_TIER:
+            if hit.row.tier != POOL_TIER or not request.opens(hit.row.receipt_id):
                 continue
             receipt, found = selection.receipts[hit.row.receipt_id], self._read(hit)
             query = None if found is None else np.frombuffer(found[1], np.int8)
