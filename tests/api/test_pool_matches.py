@@ -198,6 +198,18 @@ def test_a_bundle_whose_queries_are_opened_shows_what_the_pools_hits_matched(tmp
     run(tmp_path, scenario)
 
 
+def test_a_bundle_whose_queries_stay_closed_does_not_say_what_the_pools_hits_were_about(tmp_path: Path) -> None:
+    async def scenario(house: PoolHouse) -> None:
+        await publish(house)
+        await hit(house, QUESTION, 11)
+        data = await exported(house, {}, tenant=11)
+        parts = parse_bundle(data).parts
+        assert (parts.matches, parts.queries) == ((), ())
+        assert b"reset the password" not in data
+
+    run(tmp_path, scenario)
+
+
 async def exported(house: PoolHouse, body: JsonObject, *, tenant: int) -> bytes:
     """Have *tenant* export a bundle over the API, and return it."""
     started = await house.gateway.call("POST", "/v1/audit/export", tenant=tenant, json=body)
