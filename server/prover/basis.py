@@ -23,9 +23,13 @@ class Powers:
         """Return [1] … [x^(count − 1)]; raises `IndexError` beyond what the ceremony made."""
         if count > len(self._compressed):
             raise IndexError(f"the ceremony made {len(self._compressed)} powers, not {count}")
-        fresh = self._compressed[len(self._points) : count]
-        self._points.extend(G1Point.from_compressed_bytes_unchecked(data) for data in fresh)
-        return self._points[:count]
+        points = self._points
+        if count > len(points):
+            fresh = self._compressed[len(points) : count]
+            points = [*points, *map(G1Point.from_compressed_bytes_unchecked, fresh)]
+            # A new list each time: another thread may be reading, or making, the last one.
+            self._points = points
+        return points[:count]
 
 
 def combine(points: Sequence[G1Point], scalars: Sequence[Scalar]) -> G1Point:

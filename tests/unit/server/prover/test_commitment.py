@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -69,3 +71,11 @@ def test_chosen_values_are_committed_to_as_their_polynomial(bench: Workbench) ->
     assert bench.committer.commit_chosen(vector, values, blinders) == plain + bench.committer.commit_integers(
         [], blinders
     )
+
+
+def test_threads_that_commit_at_once_get_what_each_would_alone(setup: Setup) -> None:
+    vectors = [pair(dimension, dimension)[0] for dimension in (1, 300, 256, 384, 512, 200)] * 2
+    fresh = Setup(setup.powers, setup.g2, setup.g2[:1])  # an equal one would find the points already there
+    with ThreadPoolExecutor(max_workers=6) as threads:
+        found = list(threads.map(lambda vector: commit(fresh, suite_for(len(vector)), vector, SEED), vectors))
+    assert found == [commit(setup, suite_for(len(vector)), vector, SEED) for vector in vectors]
