@@ -18,8 +18,7 @@ from crypto.merkle import NodeSource, consistency_proof
 from crypto.multiproof import make_multiproof
 from crypto.status import StatusList, parse_status_list
 from server.audit.evidence_openings import EvidenceOpener
-from server.audit.keys import ExportKeys as ExportKeys
-from server.audit.keys import PoolKeys as PoolKeys
+from server.audit.keys import ExportKeys
 from server.audit.ledger_selection import LedgerSelection, select_ledger
 from server.audit.lines import (
     LeafRow,

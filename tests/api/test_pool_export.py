@@ -15,7 +15,8 @@ from crypto.reference.verify import verify as second_opinion
 from crypto.release import parse_release
 from crypto.trust import sign_trust
 from crypto.verify import AuditOptions, Verification, verify_bundle
-from server.audit.export import Exporter, ExportKeys, PoolKeys
+from server.audit.export import Exporter
+from server.audit.keys import ExportKeys, PoolKeys
 from server.audit.request import ExportError, ExportRequest
 from server.audit.settling import settle
 from server.trust_document import DAY_MS, TrustTerms, draft_trust
@@ -56,18 +57,22 @@ async def export(house: PoolHouse, tenant: int | TenantId, request: ExportReques
         own.pseudonym_key,
         own.open_with,
         gateway.state.gateway_signer,
-        PoolKeys(house.parts.pool.id, pool.pseudonym_key, pool.open_with),
+        PoolKeys(house.parts.pool.id, pool.pseudonym_key, pool.open_with, pool),
+        own.hit_salt_key,
     )
     exporter = Exporter(house.database, gateway.proving.log.storage, name, keys, clock)
     return exporter.export(request or ExportRequest(), checkpoint, lambda _done, _total: None).data
 
 
+def trust_of(house: PoolHouse) -> bytes:
+    terms, now_ms = TrustTerms((ROOT.public_key,), 1, DAY_MS), house.gateway.clock.now_ms()
+    draft = house.database.read_now(lambda c: draft_trust(c, terms, version=1, now_ms=now_ms))
+    return sign_trust(draft.to_payload(), [ROOT]).encode()
+
+
 def audited(house: PoolHouse, data: bytes) -> tuple[Verification, BundleParts]:
     """Hold a bundle to both verifiers; return what the first found, and the parts."""
-    now_ms = house.gateway.clock.now_ms()
-    terms = TrustTerms((ROOT.public_key,), 1, DAY_MS)
-    draft = house.database.read_now(lambda c: draft_trust(c, terms, version=1, now_ms=now_ms))
-    trust = sign_trust(draft.to_payload(), [ROOT]).encode()
+    now_ms, trust = house.gateway.clock.now_ms(), trust_of(house)
     found = verify_bundle(data, trust, AuditOptions(now_ms=now_ms, max_age_ms=60_000))
     assert found.report.exit_code == 0, found.report
     second = second_opinion(data, trust, now_ms=now_ms, max_age_ms=60_000)

@@ -15,8 +15,9 @@ from crypto.bundle import parse_bundle
 from crypto.errors import EncodingError
 from crypto.manifest import model_version
 from crypto.verify import AuditOptions, verify_bundle, verify_proof_file
-from server.audit.export import Exporter, ExportKeys
+from server.audit.export import Exporter
 from server.audit.jobs import KEPT_MS, ExportJobs
+from server.audit.keys import ExportKeys
 from server.audit.request import ExportError, ExportRequest
 from server.audit.settling import settle
 from server.datafolder import DataFolder

@@ -14,7 +14,8 @@ from crypto.manifest import model_version
 from crypto.pseudonym import EPOCH_MS
 from crypto.reference.verify import verify as second_opinion
 from crypto.verify import AuditOptions, verify_bundle
-from server.audit.export import Exporter, ExportKeys
+from server.audit.export import Exporter
+from server.audit.keys import ExportKeys
 from server.audit.request import ExportRequest
 from server.audit.settling import settle
 from server.standing import end_model_version, revoke_signer

@@ -14,7 +14,8 @@ from crypto.bundle import parse_bundle
 from crypto.ed25519 import SigningKey
 from crypto.trust import sign_trust
 from crypto.verify import AuditOptions, Verification, verify_bundle, verify_proof_file
-from server.audit.export import Exporter, ExportKeys
+from server.audit.export import Exporter
+from server.audit.keys import ExportKeys
 from server.audit.request import ExportRequest
 from server.audit.settling import settle
 from server.clock import SystemRandom
