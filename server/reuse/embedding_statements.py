@@ -94,9 +94,9 @@ class EmbeddingStatements:
         rows = await self._database.read(lambda connection: load_unstated(connection, after=after, limit=limit))
         stated = 0
         for tenant, entry in rows:
+            self._after = entry  # first: whatever this one raises, the next round goes on behind it
             found = await self._state(tenant, entry)
             stated += found is not None and found.is_new
-            self._after = entry
         if len(rows) < limit:
             self._rest()
         return stated

@@ -63,6 +63,12 @@ def evidence(gateway: FakeGateway, entry: EntryId) -> StoredEvidence | None:
     return gateway.gateway.database.read_now(load)
 
 
+def counted(gateway: FakeGateway) -> dict[str, float]:
+    """Return what the metric of statements says, by result."""
+    (family,) = gateway.gateway.state.telemetry.embedding_statements.collect()
+    return {one.labels["result"]: one.value for one in family.samples if one.name.endswith("_total")}
+
+
 async def salts_of(gateway: FakeGateway, stored: StoredEvidence) -> dict[str, bytes]:
     tenant = await gateway.gateway.tenants.get(gateway.tenants[0].id)
     assert stored.opening is not None
@@ -143,6 +149,7 @@ def test_the_word_of_a_runner_that_commits_to_nothing_still_counts(tmp_path: Pat
         entry = entry_of(await gateway.ask(QUESTION))
         works = gateway.gateway.embedding_statements
         assert await works.step() == 1
+        assert counted(gateway) == {"stored": 1}
         stored = evidence(gateway, entry)
         assert stored is not None
         assert set(await salts_of(gateway, stored)) == {"text", "vector"}
@@ -170,6 +177,20 @@ def test_what_was_stated_without_a_commitment_is_stated_anew_when_one_is_needed(
         old = gateway.gateway.database.read_now(lambda c: EvidenceRepository(c, gateway.tenants[0].id).get(before.id))
         assert old is not None
         assert (old.body is None, old.opening) == (False, None)
+
+    run_signed(tmp_path, scenario)
+
+
+def test_an_entry_that_breaks_a_round_holds_no_other_up(tmp_path: Path) -> None:
+    async def scenario(gateway: FakeGateway, runner: SigningRunner) -> None:
+        for number in ("one", "two"):
+            await gateway.ask(f"Which of the lanterns number {number} is lit at night?")
+        runner.embedding_fault = RuntimeError("a fault of nobody's making")
+        works = gateway.gateway.embedding_statements
+        with pytest.raises(RuntimeError):
+            await works.step()
+        runner.embedding_fault = None
+        assert await works.step() == 1
 
     run_signed(tmp_path, scenario)
 
