@@ -87,6 +87,10 @@ SHAPES: dict[str, Plan] = {
     "several-embeddings": Plan(receipts=4, embeddings=4),
     "one-release": Plan(releases=1),
     "releases-that-were-paid-for": Plan(releases=4),
+    "proved-hits": Plan(receipts=2, hits=1, proved=3),
+    "proved-hits-whose-queries-are-closed": Plan(receipts=1, hits=0, proved=2, queries=False),
+    "matched-hits": Plan(receipts=1, releases=1, matched=2, proved=1),
+    "matched-hits-whose-queries-are-closed": Plan(receipts=1, releases=3, matched=2, queries=False),
     "hits-in-the-pool": Plan(receipts=1, releases=3, pool_hits=3, tree_size=90),
 }
 

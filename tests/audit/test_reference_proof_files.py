@@ -89,6 +89,10 @@ KINDS = (
 )  # fmt: skip
 
 
+#: What a closed query's proof is, is not covered, and nobody states what vector an alias has.
+UNBOUND = ("private-closed", "pool-shown", "pool-closed")
+
+
 def test_the_world_has_a_file_of_every_kind(files: Files) -> None:
     assert set(files.texts) == set(KINDS)
 
@@ -112,7 +116,7 @@ def test_both_refuse_a_flipped_bit_for_the_same_reason(files: Files, kind: str, 
         data[place // 8] ^= 1 << place % 8
         first, second = files.ask(bytes(data))
         assert first == second, place
-        assert first.exit_code != 0, place
+        assert first.exit_code != 0 or kind in UNBOUND, place
         data[place // 8] ^= 1 << place % 8
 
 
