@@ -149,6 +149,17 @@ class ProverProcess:
             raise ProverFailed(reason)
 
     async def _exchange(self, frame: bytes) -> Answer:
+        served_before = self._child is not None
+        try:
+            return await self._ask(frame)
+        except (OSError, asyncio.IncompleteReadError):
+            # One that had died since its last job is first noticed now, and no fault of this job.
+            if not served_before or self._closed:
+                raise
+            await self._end()
+            return await self._ask(frame)
+
+    async def _ask(self, frame: bytes) -> Answer:
         child = await self._started()
         if self._closed:
             raise ProverFailed("the prover was closed")
