@@ -43,8 +43,8 @@ class Claim:
 class _Opening:
     """Both openings before they become one equation: at ζ the terms and their value, at wζ Z and its value."""
 
-    suite: Suite
     point: int
+    following: int
     terms: Sequence[Term]
     value: int
     sum_point: Point
@@ -55,7 +55,7 @@ class _Opening:
     def claim(self, mu: int) -> Claim:
         """Return the first opening plus *mu* times the second."""
         merged = [*self.terms, (self.w1, self.point), (self.sum_point, mu)]
-        merged.append((self.w2, mu * self.suite.generator * self.point % ORDER))
+        merged.append((self.w2, mu * self.following % ORDER))
         return Claim(
             left=((self.w1, 1), (self.w2, mu)),
             right=tuple(merged),
@@ -88,7 +88,7 @@ def applicability_claim(statement: ApplicabilityStatement, commitment: Point, pr
     # e + Z·S is e on the domain, and its value at ζ is as random as S: no number of proofs opens the commitment itself.
     terms = ((commitment, 1), (s, around.vanishing), (b, powers[1]), (z, powers[2]), (t, powers[3]))
     value = _combine((parts.e_value, parts.b_value, parts.z_value, quotient), powers)
-    return _Opening(suite, zeta, terms, value, z, parts.z_next, w1, w2).claim(mu)
+    return _Opening(zeta, around.following, terms, value, z, parts.z_next, w1, w2).claim(mu)
 
 
 def well_formedness_claim(
@@ -124,7 +124,7 @@ def well_formedness_claim(
     )
     values = (parts.e_value, parts.b_value, parts.m_value, parts.h_value, parts.z_value, quotient)
     value = _combine(values, powers)
-    return _Opening(suite, zeta, terms, value, z, parts.z_next, w1, w2).claim(mu)
+    return _Opening(zeta, around.following, terms, value, z, parts.z_next, w1, w2).claim(mu)
 
 
 def _applicability_quotient(parts: ApplicabilityProof, around: Surroundings, query: int, tau: int, alpha: int) -> int:

@@ -25,8 +25,12 @@ _Inverses: TypeAlias = tuple[int, int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What depends on ζ and the suite alone: *vanishing* is ζ^N − 1, which is not zero, and *inverse* is 1 over it."""
+    """What depends on ζ and the suite alone: *vanishing* is ζ^N − 1, which is not zero, and *inverse* is 1 over it.
 
+    *following* is wζ; *weights* and *first* are weights(ζ) and L₀(ζ).
+    """
+
+    following: int
     vanishing: int
     inverse: int
     weights: int
@@ -34,7 +38,7 @@ class Surroundings:
 
 
 def surroundings(suite: Suite, point: int) -> Surroundings | None:
-    """Return ζ^N − 1, its inverse, weights(ζ) and L₀(ζ) for ζ = *point*, or None for a point of the domain.
+    """Return what depends on ζ = *point* alone, or None for a point of the domain.
 
     The weights are few, so they take the barycentric formula: f(ζ) = (ζ^N − 1)/N · Σ f(a)·a/(ζ − a).
     """
@@ -45,7 +49,8 @@ def surroundings(suite: Suite, point: int) -> Surroundings | None:
     inverse, *others = _invert_all([vanishing, *(point - root for root in roots)])
     scale = vanishing * _inverse_size(suite) % ORDER
     total = sum((root << number) * other for number, (root, other) in enumerate(zip(roots, others, strict=True)))
-    return Surroundings(vanishing, inverse, scale * total % ORDER, scale * others[0] % ORDER)
+    following = roots[1] * point % ORDER
+    return Surroundings(following, vanishing, inverse, scale * total % ORDER, scale * others[0] % ORDER)
 
 
 def interpolation_at(suite: Suite, values: Sequence[int], point: int) -> int:

@@ -58,6 +58,7 @@ def test_weights_first_and_table_are_the_pages(suite: Suite) -> None:
     assert around is not None
     assert around.vanishing == (pow(point, suite.size, ORDER) - 1) % ORDER
     assert around.vanishing * around.inverse % ORDER == 1
+    assert around.following == suite.generator * point % ORDER
     assert around.weights == barycentric(suite, weights(suite), point)
     assert around.first == barycentric(suite, first(suite), point)
     assert table_at(suite, point) == barycentric(suite, table(suite), point)
