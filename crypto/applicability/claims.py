@@ -41,24 +41,29 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class _Opening:
-    """Both openings before they become one equation: at ζ the terms and their value, at wζ Z and its value."""
+    """Both openings before they become one equation: at ζ the terms and Z with their value, at wζ Z alone."""
 
     point: int
     following: int
     terms: Sequence[Term]
     value: int
-    sum_point: Point
+    sums: Term
     next_value: int
     w1: Point
     w2: Point
 
     def claim(self, mu: int) -> Claim:
         """Return the first opening plus *mu* times the second."""
-        merged = [*self.terms, (self.w1, self.point), (self.sum_point, mu)]
-        merged.append((self.w2, mu * self.following % ORDER))
+        point, power = self.sums
+        merged = (
+            *self.terms,
+            (point, (power + mu) % ORDER),
+            (self.w1, self.point),
+            (self.w2, mu * self.following % ORDER),
+        )
         return Claim(
             left=((self.w1, 1), (self.w2, mu)),
-            right=tuple(merged),
+            right=merged,
             base=-(self.value + mu * self.next_value) % ORDER,
             mark=mu,
         )
@@ -86,9 +91,9 @@ def applicability_claim(statement: ApplicabilityStatement, commitment: Point, pr
     s, b, z, t, w1, w2 = map(read, (parts.s, parts.b, parts.z, parts.t, parts.w1, parts.w2))
     powers = _powers(nu, 4)
     # e + Z·S is e on the domain, and its value at ζ is as random as S: no number of proofs opens the commitment itself.
-    terms = ((commitment, 1), (s, around.vanishing), (b, powers[1]), (z, powers[2]), (t, powers[3]))
+    terms = ((commitment, 1), (s, around.vanishing), (b, powers[1]), (t, powers[3]))
     value = _combine((parts.e_value, parts.b_value, parts.z_value, quotient), powers)
-    return _Opening(zeta, around.following, terms, value, z, parts.z_next, w1, w2).claim(mu)
+    return _Opening(zeta, around.following, terms, value, (z, powers[2]), parts.z_next, w1, w2).claim(mu)
 
 
 def well_formedness_claim(
@@ -119,12 +124,12 @@ def well_formedness_claim(
     b, m, h, z, t0, t1, w1, w2 = map(read, (parts.b, parts.m, parts.h, parts.z, parts.t0, parts.t1, parts.w1, parts.w2))
     powers = _powers(nu, 6)
     terms = (
-        *((commitment, 1), (b, powers[1]), (m, powers[2]), (h, powers[3]), (z, powers[4])),
+        *((commitment, 1), (b, powers[1]), (m, powers[2]), (h, powers[3])),
         *((t0, powers[5]), (t1, powers[5] * (around.vanishing + 1) % ORDER)),
     )
     values = (parts.e_value, parts.b_value, parts.m_value, parts.h_value, parts.z_value, quotient)
     value = _combine(values, powers)
-    return _Opening(zeta, around.following, terms, value, z, parts.z_next, w1, w2).claim(mu)
+    return _Opening(zeta, around.following, terms, value, (z, powers[4]), parts.z_next, w1, w2).claim(mu)
 
 
 def _applicability_quotient(parts: ApplicabilityProof, around: Surroundings, query: int, tau: int, alpha: int) -> int:
