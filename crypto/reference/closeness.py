@@ -170,9 +170,14 @@ def _check_threshold(audit: Audit, record: Hit, query: tuple[int, ...]) -> None:
     cosine = audit.contents.policies[record.policy].get("threshold_ten_thousandths", THRESHOLD_DEFAULT)
     if not isinstance(cosine, int) or isinstance(cosine, bool) or not 0 <= cosine <= THRESHOLD_MAX:
         raise Refused("tau_below_policy", "a policy without a threshold")
+    if record.tau is None or record.tau < least_threshold(cosine, norm):
+        raise Refused("tau_below_policy", record.hit)
+
+
+def least_threshold(cosine: int, norm: int) -> int:
+    """The smallest τ of a cosine in ten-thousandths and a query whose square is *norm*."""
     least = cosine * cosine * norm * NORM_MAX
-    # t² · 10^8 ≥ least, so t · 10^4 is at least the root of it, rounded up.
+    # (10^4 · t)² ≥ least, so 10^4 · t is at least the root of it, rounded up.
     root = isqrt(least)
     root += root * root < least
-    if record.tau is None or record.tau < -(-root // THRESHOLD_MAX):
-        raise Refused("tau_below_policy", record.hit)
+    return -(-root // 10_000)

@@ -34,18 +34,20 @@ class Domain:
         return value
 
     def value(self, values: Sequence[int], at: int) -> int:
-        """What the interpolation of these values, and of zeros behind them, is at a place outside the domain.
+        """What the interpolation of these values, and of zeros behind them, is at a place.
 
+        Raises NotInForm for a place of the domain.
         The interpolation is Σ values[i] · L_i(X), and L_i(X) = w^i · (X^N − 1) / (N · (X − w^i)).
         """
         if len(values) > self.size:
             raise NotInForm("more values than the domain has places")
+        vanishing = self.vanishing(at)
         total, place, root = 0, 1, self.root
         for value in values:
             if value:
                 total += value * place * pow(at - place, -1, ORDER)
             place = place * root % ORDER
-        return total * self.vanishing(at) * pow(self.size, -1, ORDER) % ORDER
+        return total * vanishing * pow(self.size, -1, ORDER) % ORDER
 
     def weights(self) -> list[int]:
         """2^i at the first places: what turns bits into the slack."""

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from crypto.reference import ed25519, json_text, leaves, openings, records
+from crypto.reference.applicability import Closeness, Commitment, Transcript, find_invalid, form_equation, hit_equation
+from crypto.reference.ceremony import load_ceremony
 from crypto.reference.contents import Opening
 from crypto.reference.envelope import LOG, is_signed, read_envelope
 from crypto.reference.errors import Refused
 from crypto.reference.hashing import digest, digest_text, fields, hmac_sha256
 from crypto.reference.ledger_documents import MECHANISMS, Charge, read_release, read_spending
+from crypto.reference.pairing import SlowCurve
 from crypto.reference.privacy_cost import cost
+from crypto.reference.proof_documents import read_document
 from crypto.reference.statements import read_embedding, read_receipt
 from crypto.reference.trust import verify_trust
 
@@ -48,6 +53,40 @@ def test_commitments_that_can_be_opened() -> None:
         assert openings.commitment(opening, dimension).hex() == case["commitment_hex"], kind
         checked.add(kind)
     assert checked == {"output", "prompt", "output_tokens", "prompt_tokens", "vector", "text"}
+
+
+def test_transcripts() -> None:
+    found = vectors("transcript")["transcript"]
+    transcript = Transcript(found["label"], *(bytes.fromhex(field) for field in found["fields_hex"]))
+    drawn = 0
+    for step in found["steps"]:
+        if "absorb" in step:
+            transcript.absorb(step["absorb"], bytes.fromhex(step["hex"]))
+        else:
+            assert transcript.challenge(step["challenge"]) == int(step["hex"], 16)
+            drawn += 1
+    assert drawn
+
+
+def test_proofs_of_closeness_and_their_documents() -> None:
+    found = vectors("applicability")
+    commitment = Commitment(found["suite"], bytes.fromhex(found["commitment_hex"]), len(found["vector"]))
+    documents = {
+        name: read_document(json_text.read(found[name]["payload"].encode()))
+        for name in ("applicability", "well_formedness")
+    }
+    for name, document in documents.items():
+        assert document.digest == found[name]["digest"]
+    statement = Closeness(
+        commitment, found["embedding"], found["record"].encode(), tuple(found["query"]), found["tau"]
+    )  # fmt: skip
+    equations = [
+        hit_equation(statement, documents["applicability"].proof),
+        form_equation(commitment, documents["well_formedness"].proof),
+    ]
+    assert find_invalid(equations, SlowCurve(), load_ceremony()) == frozenset()
+    missed = hit_equation(replace(statement, tau=found["tau"] - 1), documents["applicability"].proof)
+    assert find_invalid([missed, equations[1]], SlowCurve(), load_ceremony()) == {0}
 
 
 def test_pseudonyms() -> None:
