@@ -163,7 +163,7 @@ class Chronicle:
         receipt = pool.add_answer(self.chance.choice(released), policy, **({"evidence": ()} if self.lies() else {}))
         own = next(name for name in reversed(world.policies) if name != self.pool_policy)
         if not self.lies():
-            tier = {"tier": "exact"} if self.lies() else {}
+            tier = {"tier": "exact", "query_vector": None, "tau": None} if self.lies() else {}
             world.add_batch([pool.make_hit(receipt, own, **tier)])
 
     def live(self) -> None:
