@@ -1,6 +1,6 @@
 """The public setup: what Ethereum's KZG ceremony of 2023 published, believed for its hash and for nothing else.
 
-Somebody of its 141,416 contributors must have forgotten their secret. The file lies beside this module, byte for byte as
+It took 141,416 contributions, and one of them must have been forgotten. The file lies beside this module, byte for byte as
 in github.com/ethereum/c-kzg-4844 (`src/trusted_setup.txt`); an auditor can bring another copy.
 """
 

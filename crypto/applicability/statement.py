@@ -53,8 +53,8 @@ class ApplicabilityStatement:
             raise EncodingError("the query is zero or longer than the bound")
         if not 0 <= self.tau <= NORM_BOUND_SQUARED:
             raise EncodingError(f"τ does not lie between 0 and {NORM_BOUND_SQUARED}")
-        if len(self.commitment) != POINT_BYTES:
-            raise EncodingError(f"a commitment has {POINT_BYTES} bytes")
+        if len(self.commitment) != POINT_BYTES or not self.embedding.isascii():
+            raise EncodingError(f"a commitment has {POINT_BYTES} bytes, and the digest of its statement is ASCII")
 
     def begin(self) -> Transcript:
         """Return a transcript that begins with this statement, which `check` accepts."""

@@ -6,6 +6,7 @@ Format: docs/formats.md, "Algebraic commitments". Evolution: another curve, setu
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from ..errors import EncodingError
@@ -34,7 +35,12 @@ class Suite:
     @property
     def generator(self) -> int:
         """The root of unity w of order *size*."""
-        return pow(PRIMITIVE_ROOT, (ORDER - 1) // self.size, ORDER)
+        return _root_of_unity(self.size)
+
+
+@cache
+def _root_of_unity(size: int) -> int:
+    return pow(PRIMITIVE_ROOT, (ORDER - 1) // size, ORDER)
 
 
 SUITES: Final = tuple(Suite(f"hitproof/kzg-bls12381-{size}/v1", size) for size in (256, 512, 1024, 2048))
