@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -24,6 +25,8 @@ log = structlog.get_logger()
 
 POOL_TIER: Final = "pool"
 PROVABLE_TIER: Final = "private"
+#: The longest wait for a runner's statement; whoever asks again later may find it there.
+STATED_WITHIN_S: Final = 20.0
 
 
 class Proves(Protocol):
@@ -82,19 +85,19 @@ class ApplicabilityService:
             return found
         if self._waiting >= self._queue_max:
             raise ProverBusy("too many hits wait for their proof; try again in a moment")
-        return await self._in_turn(tenant, hit, is_asked_for=True)
+        return await self._make(tenant, hit, is_asked_for=True)
 
     async def open_query(self, tenant: TenantContext, hit: StoredHit) -> Query | None:
         """Return what opens the query of *hit*, for those who may see it; None where it is not kept any more."""
         return await self._subjects.query(tenant, hit)
 
     async def prepare(self, tenant: TenantContext, hit: StoredHit, *, is_export: bool) -> Outcome:
-        """Do as `ensure` does for work behind the answers, which has its own bounds; raises `RateLimited` as well.
+        """Do as `ensure` does for work with a bound of its own; raises `RateLimited` for one entry's hits.
 
-        An export answers to the tenant's own auditors, who may open what these limits protect: for it they do not hold.
+        An export's bound is its number of proofs, which the operator sets: for it neither limit holds.
         """
         found = await self._find(tenant, hit)
-        return found or await self._in_turn(tenant, hit, is_asked_for=False, is_export=is_export)
+        return found or await self._make(tenant, hit, is_asked_for=False, is_export=is_export)
 
     async def _find(self, tenant: TenantContext, hit: StoredHit) -> Outcome | None:
         """Return what is known of *hit* without any work."""
@@ -105,19 +108,24 @@ class ApplicabilityService:
         stored = await self._store.find(tenant, hit.id)
         return None if stored is None else ProvedHit(hit, *stored)
 
-    async def _in_turn(
+    async def _make(
         self, tenant: TenantContext, hit: StoredHit, *, is_asked_for: bool, is_export: bool = False
     ) -> Outcome:
         began_s = self._clock.monotonic_s()
         self._waiting += 1
         try:
+            # A runner may take its time to state a vector: nobody else's turn waits for it.
+            ready = await self._prepare(tenant, hit)
             async with self._turn:
-                found = await self._find(tenant, hit)
-                if found is not None:
-                    return found
+                outcome = await self._find(tenant, hit)
+                if outcome is not None:
+                    return outcome
                 if is_asked_for:
                     self._limits.count(tenant.id)
-                outcome = await self._make(tenant, hit, is_export=is_export)
+                if isinstance(ready, Unprovable):
+                    outcome = ready
+                else:
+                    outcome = await self._make_now(tenant, *ready, is_export=is_export)
         except ProverError:
             self._telemetry.applicability_proofs.labels("failed").inc()
             raise
@@ -127,13 +135,15 @@ class ApplicabilityService:
         self._telemetry.applicability_s.observe(self._clock.monotonic_s() - began_s)
         return outcome
 
-    async def _make(self, tenant: TenantContext, hit: StoredHit, *, is_export: bool) -> Outcome:
+    async def _prepare(self, tenant: TenantContext, hit: StoredHit) -> tuple[Answered, Stated] | Unprovable:
         answered = await self._subjects.answered(tenant, hit)
         if isinstance(answered, Unprovable):
             return answered
         stated = await self._state(tenant, answered)
-        if stated is None:
-            return Unprovable("not_stated")
+        return Unprovable("not_stated") if stated is None else (answered, stated)
+
+    async def _make_now(self, tenant: TenantContext, answered: Answered, stated: Stated, *, is_export: bool) -> Outcome:
+        hit = answered.hit
         if not is_export:
             await self._refuse_probing(tenant, stated)
         subject = await self._subjects.open(tenant, answered, stated)
@@ -153,7 +163,9 @@ class ApplicabilityService:
         stated = await self._subjects.stated(tenant, answered)
         if stated is not None or self._stater is None:
             return stated
-        await self._stater.state_now(tenant.id, answered.entry)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STATED_WITHIN_S):
+                await self._stater.state_now(tenant.id, answered.entry)
         # Looked for whatever came of it: another gateway may have had the same entry stated at the same moment.
         return await self._subjects.stated(tenant, answered)
 
