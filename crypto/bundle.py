@@ -27,6 +27,7 @@ from .bundle_lines import (
     PublisherLine,
     encode_line,
     parse_line,
+    read_note,
 )
 from .bundle_manifest import MEMBER_NAMES, BundleManifest, Counts, Member, Scope, parse_manifest
 from .canonical import JsonValue
@@ -201,7 +202,7 @@ def verify_counts(manifest: BundleManifest, parts: BundleParts) -> None:
 def read_parts(manifest: BundleManifest, members: Mapping[str, bytes]) -> BundleParts:
     """Read every line of every member; raises `VerificationError` (`malformed`) naming member and line."""
     parts = BundleParts(
-        checkpoint=_read_checkpoint(members["checkpoint"]),
+        checkpoint=read_note(members["checkpoint"]),
         leaves=_read_leaves(members["leaves"]),
         multiproof=_read_multiproof(members["multiproof"]),
         status=_read_status(members["status.json"]),
@@ -265,14 +266,6 @@ def _refuse_unordered(parts: BundleParts) -> None:
     refuse_unsorted([line.index for line in parts.releases], "the lines of releases.jsonl")
     refuse_unsorted([line.index for line in parts.spendings], "the lines of spendings.jsonl")
     refuse_many_selections(parts.spendings)
-
-
-def _read_checkpoint(data: bytes) -> str:
-    """Return the note's text; whether it is a checkpoint is the next check's question."""
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        raise VerificationError("the checkpoint is not UTF-8", reason="malformed") from None
 
 
 def _read_leaves(data: bytes) -> dict[int, bytes]:

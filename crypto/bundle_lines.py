@@ -23,7 +23,7 @@ from .closed import (
     read_object,
     refuse_unsorted,
 )
-from .errors import EncodingError
+from .errors import EncodingError, VerificationError
 from .hit import HitRecord, parse_hit_record
 from .leaf import LeafKind
 
@@ -229,6 +229,14 @@ def parse_line(data: bytes) -> JsonValue:
     if encode_closed(value) != data:
         raise EncodingError("a line is not in canonical form (RFC 8785)")
     return value
+
+
+def read_note(data: bytes) -> str:
+    """Return a note's text; whether it is a checkpoint is for a later check. Raises `VerificationError` (`malformed`)."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise VerificationError("the checkpoint is not UTF-8", reason="malformed") from None
 
 
 def read_index(value: JsonValue) -> int:
