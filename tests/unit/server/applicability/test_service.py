@@ -1,0 +1,232 @@
+"""Proofs in turns: what waits for what, what is refused, and what is left alone, on a prover that a test steers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from crypto.applicability.setup import load_setup
+from crypto.applicability.statement import ApplicabilityStatement
+from crypto.applicability.suites import Suite, find_suite
+from server.applicability.build import ApplicabilityParts, build_applicability
+from server.applicability.outcomes import ProvedHit, Unprovable
+from server.prover.errors import ProverBusy
+from server.prover.prover import Prover
+from server.reuse.tenant_directory import TenantContext
+from server.store.applicability import ApplicabilityRepository
+from server.telemetry import Telemetry
+from tenants.identifiers import EntryId, TenantId
+from tests.fakes import FakeGateway, Options, SystemLikeRandom, fake_gateway
+
+QUESTION = "Which lantern hangs over the northern gate of the harbour?"
+ALIKE = "Which lantern hangs over the northern gate of our harbour?"
+ALSO_ALIKE = "Which lantern hangs over the northern gate of your harbour?"
+Scenario = Callable[[FakeGateway], Awaitable[None]]
+PROVER = Prover(load_setup())
+
+
+class SteeredProver:
+    """Proves in this process; each proof of a hit waits at *gate*, and a commitment can be made wrong."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.wanted: list[str] = []
+        self.at_once = 0
+        self.at_once_max = 0
+        self.commits_to_something_else = False
+
+    async def commit(self, suite_name: str, vector: Sequence[int], seed: bytes) -> bytes:
+        found = PROVER.commit(_suite(suite_name), vector, seed)
+        return bytes(len(found)) if self.commits_to_something_else else found
+
+    async def prove_well_formedness(self, suite_name: str, vector: Sequence[int], seed: bytes) -> bytes:
+        self.wanted.append("well-formedness")
+        return PROVER.prove_well_formedness(_suite(suite_name), vector, seed)
+
+    async def prove_applicability(self, statement: ApplicabilityStatement, vector: Sequence[int], seed: bytes) -> bytes:
+        self.wanted.append("applicability")
+        self.at_once += 1
+        self.at_once_max = max(self.at_once_max, self.at_once)
+        try:
+            await self.gate.wait()
+            return PROVER.prove_applicability(statement, vector, seed, SystemLikeRandom())
+        finally:
+            self.at_once -= 1
+
+
+class SlowRunner:
+    """States nothing before it is told to; *asked* is set when somebody waits for it."""
+
+    def __init__(self, inner: Callable[[TenantId, EntryId], Awaitable[str | None]]) -> None:
+        self._inner = inner
+        self.asked = asyncio.Event()
+        self.gate = asyncio.Event()
+
+    async def state_now(self, tenant: TenantId, entry: EntryId) -> str | None:
+        self.asked.set()
+        await self.gate.wait()
+        return await self._inner(tenant, entry)
+
+
+def run(folder: Path, scenario: Scenario) -> None:
+    async def play() -> None:
+        async with fake_gateway(folder, Options()) as gateway:
+            await scenario(gateway)
+
+    asyncio.run(play())
+
+
+def parts_of(
+    gateway: FakeGateway, prover: SteeredProver, stater: SlowRunner | None = None, **settings: int
+) -> ApplicabilityParts:
+    inner = gateway.gateway
+    return build_applicability(
+        gateway.settings.model_copy(update=settings),
+        Telemetry(),
+        database=inner.database,
+        tenants=inner.tenants,
+        prover=prover,
+        stater=stater or inner.embedding_statements,
+        clock=gateway.clock,
+        random=inner.state.random,
+    )
+
+
+async def hit_by_meaning(gateway: FakeGateway, text: str = ALIKE, tenant: int = 0) -> str:
+    await gateway.ask(QUESTION, tenant=tenant)
+    account = (await gateway.ask(text, tenant=tenant))["hitproof"]
+    assert account["tier"] == "private", account
+    await gateway.settle()
+    found: str = account["hit"]
+    return found
+
+
+async def context_of(gateway: FakeGateway, tenant: int = 0) -> TenantContext:
+    return await gateway.gateway.tenants.get(gateway.tenants[tenant].id)
+
+
+def test_two_who_want_one_proof_at_once_get_the_same(tmp_path: Path) -> None:
+    async def scenario(gateway: FakeGateway) -> None:
+        prover, hit, tenant = SteeredProver(), await hit_by_meaning(gateway), await context_of(gateway)
+        service = parts_of(gateway, prover).service
+        first, second = await asyncio.gather(service.ensure(tenant, hit), service.ensure(tenant, hit))
+        assert isinstance(first, ProvedHit) and first == second
+        assert prover.wanted == ["well-formedness", "applicability"]
+
+    run(tmp_path, scenario)
+
+
+def test_proofs_are_made_one_at_a_time(tmp_path: Path) -> None:
+    async def scenario(gateway: FakeGateway) -> None:
+        hits = [await hit_by_meaning(gateway, text) for text in (ALIKE, ALSO_ALIKE)]
+        prover, tenant = SteeredProver(), await context_of(gateway)
+        service = parts_of(gateway, prover).service
+        made = await asyncio.gather(*(service.ensure(tenant, hit) for hit in hits))
+        assert [type(one) for one in made] == [ProvedHit, ProvedHit]
+        assert prover.at_once_max == 1
+        assert prover.wanted == ["well-formedness", "applicability", "applicability"]
+
+    run(tmp_path, scenario)
+
+
+def test_beyond_the_queue_nobody_waits(tmp_path: Path) -> None:
+    async def scenario(gateway: FakeGateway) -> None:
+        first, second = [await hit_by_meaning(gateway, text) for text in (ALIKE, ALSO_ALIKE)]
+        prover, tenant = SteeredProver(), await context_of(gateway)
+        service = parts_of(gateway, prover, applicability_queue_max=1).service
+        prover.gate.clear()
+        waiting = asyncio.create_task(service.ensure(tenant, first))
+        while not prover.wanted:
+            await asyncio.sleep(0.01)
+        with pytest.raises(ProverBusy):
+            await service.ensure(tenant, second)
+        prover.gate.set()
+        assert isinstance(await waiting, ProvedHit)
+        assert isinstance(await service.ensure(tenant, second), ProvedHit)
+
+    run(tmp_path, scenario)
+
+
+def test_a_runner_that_takes_its_time_holds_up_nobody_else(tmp_path: Path) -> None:
+    async def scenario(gateway: FakeGateway) -> None:
+        slow, quick = await hit_by_meaning(gateway), await hit_by_meaning(gateway, tenant=1)
+        prover, contexts = SteeredProver(), [await context_of(gateway, number) for number in (0, 1)]
+        assert isinstance(await parts_of(gateway, prover).service.ensure(contexts[1], quick), ProvedHit)
+        quicker = await hit_by_meaning(gateway, ALSO_ALIKE, tenant=1)
+        stater = SlowRunner(gateway.gateway.embedding_statements.state_now)
+        service = parts_of(gateway, prover, stater).service
+        waiting = asyncio.create_task(service.ensure(contexts[0], slow))
+        await stater.asked.wait()
+        assert isinstance(await service.ensure(contexts[1], quicker), ProvedHit)
+        stater.gate.set()
+        assert isinstance(await waiting, ProvedHit)
+
+    run(tmp_path, scenario)
+
+
+def test_a_statement_that_commits_to_another_vector_is_never_proved_under(tmp_path: Path) -> None:
+    async def scenario(gateway: FakeGateway) -> None:
+        prover, hit, tenant = SteeredProver(), await hit_by_meaning(gateway), await context_of(gateway)
+        prover.commits_to_something_else = True
+        assert await parts_of(gateway, prover).service.ensure(tenant, hit) == Unprovable("not_provable")
+        assert prover.wanted == []
+
+    run(tmp_path, scenario)
+
+
+def test_behind_the_answers_no_tenant_waits_for_all_of_anothers(tmp_path: Path) -> None:
+    async def scenario(gateway: FakeGateway) -> None:
+        many = [await hit_by_meaning(gateway, text) for text in (ALIKE, ALSO_ALIKE)]
+        few = await hit_by_meaning(gateway, tenant=1)
+        background = parts_of(gateway, SteeredProver()).background
+        assert [await background.step() for _ in range(2)] == [True, True]
+        database = gateway.gateway.database
+        one, other = gateway.tenants[0].id, gateway.tenants[1].id
+        assert database.read_now(lambda c: len(ApplicabilityRepository(c, one).list_of_hits(many))) == 1
+        assert database.read_now(lambda c: ApplicabilityRepository(c, other).get(few)) is not None
+
+    run(tmp_path, scenario)
+
+
+def test_behind_the_answers_what_cannot_be_proved_is_tried_once(tmp_path: Path) -> None:
+    async def scenario(gateway: FakeGateway) -> None:
+        await hit_by_meaning(gateway)
+        prover = SteeredProver()
+        prover.commits_to_something_else = True
+        background = parts_of(gateway, prover).background
+        assert [await background.step() for _ in range(3)] == [False, False, False]
+        prover.commits_to_something_else = False
+        assert await background.step() is False
+
+    run(tmp_path, scenario)
+
+
+def test_behind_the_answers_old_hits_are_left_to_those_who_ask(tmp_path: Path) -> None:
+    async def scenario(gateway: FakeGateway) -> None:
+        hit, tenant = await hit_by_meaning(gateway), await context_of(gateway)
+        parts = parts_of(gateway, SteeredProver())
+        gateway.clock.advance(3_601)
+        assert await parts.background.step() is False
+        assert isinstance(await parts.service.ensure(tenant, hit), ProvedHit)
+
+    run(tmp_path, scenario)
+
+
+def test_behind_the_answers_an_entry_has_no_more_proofs_than_it_may(tmp_path: Path) -> None:
+    async def scenario(gateway: FakeGateway) -> None:
+        for text in (ALIKE, ALSO_ALIKE):
+            await hit_by_meaning(gateway, text)
+        background = parts_of(gateway, SteeredProver(), applicability_per_entry_hour=1).background
+        assert [await background.step() for _ in range(3)] == [True, False, False]
+
+    run(tmp_path, scenario)
+
+
+def _suite(name: str) -> Suite:
+    found = find_suite(name)
+    assert found is not None
+    return found
