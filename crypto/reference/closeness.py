@@ -81,17 +81,20 @@ def _check_documents(audit: Audit, sound: _Sound) -> Iterator[Refused]:
     """a: every document is what its body says, about an embedding statement that was accepted, and the only one."""
     known: set[tuple[str, str]] = set()
     for index, document in audit.contents.proofs.items():
-        about = (document.kind, document.hit or document.embedding)
-        is_second = about in known
-        known.add(about)
         embedding = audit.embeddings.get(document.embedding) if document.embedding in audit.embedded else None
-        if embedding is None or embedding.algebraic is None or embedding.algebraic[0] != document.suite or is_second:
+        if embedding is None or embedding.algebraic is None or embedding.algebraic[0] != document.suite:
             yield Refused("applicability_mismatch", f"the document at {index}")
             continue
         said: dict[str, Json] = {"kind": document.kind, "digest": document.digest, "statement": embedding.of}
         if not is_said(audit.contents.bodies.get(index), EVIDENCE, said):
             yield Refused("applicability_mismatch", f"the body at {index} says something else")
-        elif document.suite in SUITES and document.hit is None:
+            continue
+        about = (document.kind, document.hit or document.embedding)
+        if about in known:
+            yield Refused("applicability_mismatch", f"the document at {index} is a second one of the same")
+            continue
+        known.add(about)
+        if document.suite in SUITES and document.hit is None:
             sound.forms[document.embedding] = document
         elif document.suite in SUITES and document.hit is not None:
             sound.hits[document.hit] = document
