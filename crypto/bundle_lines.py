@@ -36,7 +36,7 @@ PROOF_HASHES_MAX: Final = 128
 PATH_HASHES_MAX: Final = 63
 BATCH_HITS_MAX: Final = 2**16
 SIGNATURE_TEXT_MAX: Final = 2**21
-OPENING_KINDS: Final = ("output", "output_tokens", "prompt", "prompt_tokens", "text", "vector")
+OPENING_KINDS: Final = ("commitment", "output", "output_tokens", "prompt", "prompt_tokens", "text", "vector")
 JsonObject: TypeAlias = dict[str, JsonValue]
 
 

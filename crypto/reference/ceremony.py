@@ -1,4 +1,4 @@
-"""Reads from the file of Ethereum's KZG ceremony the three points that a verifier needs."""
+"""Reads from the file of Ethereum's KZG ceremony the points that a verifier needs: three, or powers of G1."""
 
 from __future__ import annotations
 
@@ -30,16 +30,29 @@ def load_ceremony(path: Path = FILE) -> Ceremony:
     return read_ceremony(path.read_bytes())
 
 
+def load_powers(count: int, path: Path = FILE) -> list[bytes]:
+    """[1], [x], [x²] … of G1, compressed, so many of them; raises NotInForm for another file, or more than it has."""
+    lines = _lines(path.read_bytes())[2 + G1_COUNT + G2_COUNT :]
+    if count > len(lines):
+        raise NotInForm("more powers than the ceremony has")
+    return [bytes.fromhex(line) for line in lines[:count]]
+
+
 def read_ceremony(data: bytes) -> Ceremony:
     """The ceremony in these bytes; raises NotInForm unless they are the file that we know."""
-    if sha256(data).hex() != SHA256:
-        raise NotInForm("not the file of the ceremony")
-    lines = data.decode("ascii").split()
-    # Behind the two numbers stand points that we do not use, then the powers of G2, then those of G1.
+    lines = _lines(data)
     in_g2 = 2 + G1_COUNT
     in_g1 = in_g2 + G2_COUNT
-    if lines[:2] != [str(G1_COUNT), str(G2_COUNT)] or len(lines) != in_g1 + G1_COUNT:
-        raise NotInForm("not as many points as the ceremony has")
     if not all(re.fullmatch(r"[0-9a-f]+", line) for line in (lines[in_g1], lines[in_g2], lines[in_g2 + 1])):
         raise NotInForm("a point that is not hexadecimal")
     return Ceremony(bytes.fromhex(lines[in_g1]), bytes.fromhex(lines[in_g2]), bytes.fromhex(lines[in_g2 + 1]))
+
+
+def _lines(data: bytes) -> list[str]:
+    """The words of the file: two numbers, points that we do not use, the powers of G2, then those of G1."""
+    if sha256(data).hex() != SHA256:
+        raise NotInForm("not the file of the ceremony")
+    lines = data.decode("ascii").split()
+    if lines[:2] != [str(G1_COUNT), str(G2_COUNT)] or len(lines) != 2 + G1_COUNT + G2_COUNT + G1_COUNT:
+        raise NotInForm("not as many points as the ceremony has")
+    return lines

@@ -18,7 +18,7 @@ from .signed_manifest import Manifest
 LEAF_BYTES = 74
 LEAVES_MAX = 2**20
 BATCH_MAX = 2**16
-OPENING_KINDS = ("output", "output_tokens", "prompt", "prompt_tokens", "text", "vector")
+OPENING_KINDS = ("commitment", "output", "output_tokens", "prompt", "prompt_tokens", "text", "vector")
 #: A tree of 2^53 - 1 leaves has paths of 53 hashes.
 PATH_MAX = 63
 #: Different charges with a threshold, which take long to work out.

@@ -29,6 +29,8 @@ G2_BYTES = 96
 COMPRESSED, INFINITY, LARGER = 1 << 383, 1 << 382, 1 << 381
 #: So many bits of a scalar are looked up at once.
 WINDOW_BITS = 4
+#: And in sums of many multiples, any of these numbers.
+WIDTHS = range(2, 13)
 
 
 class SlowCurve:
@@ -36,6 +38,13 @@ class SlowCurve:
 
     def read_g1(self, data: bytes) -> G1:
         """The point of G1 that these 48 bytes are, which is not the identity."""
+        point = self.decompress(data)
+        if not curve.is_inf(curve.multiply(point, ORDER)):
+            raise NotInForm("a point outside the subgroup")
+        return point
+
+    def decompress(self, data: bytes) -> G1:
+        """The point of the curve, in whatever subgroup, that these 48 bytes are, which is not the identity."""
         if len(data) != G1_BYTES:
             raise NotInForm(f"a point of G1 has {G1_BYTES} bytes")
         is_larger, number = _flags(data)
@@ -45,10 +54,7 @@ class SlowCurve:
             raise NotInForm("a point that is not on the curve")
         if (2 * y > P) != is_larger:
             y = P - y
-        point = (FQ(x), FQ(y), FQ(1))
-        if not curve.is_inf(curve.multiply(point, ORDER)):
-            raise NotInForm("a point outside the subgroup")
-        return point
+        return FQ(x), FQ(y), FQ(1)
 
     def read_g2(self, data: bytes) -> G2:
         """The point of G2 that these 96 bytes are, which is not the identity; the imaginary part of x stands first."""
@@ -92,6 +98,35 @@ class SlowCurve:
         for left, right in pairs:
             product *= pairing(right, left, final_exponentiate=False)
         return bool(final_exponentiate(product) == FQ12.one())
+
+
+def sum_of_multiples(points: Sequence[G1], scalars: Sequence[int]) -> G1:
+    """What `combine` returns, sooner where there are hundreds of points: Pippenger's method of buckets.
+
+    Scalars are cut into digits. For each digit, from the highest on, points of one digit go into one bucket; the buckets'
+    sum, each as often as its digit says, is what that place adds.
+    """
+    if len(points) != len(scalars):
+        raise NotInForm("not one scalar for every point")
+    if not all(0 <= scalar < ORDER for scalar in scalars):
+        raise NotInForm("a scalar that is not below the order")
+    bits = max((scalar.bit_length() for scalar in scalars), default=0)
+    width = _width(len(points), bits)
+    total: G1 = curve.Z1
+    for shift in reversed(range(0, bits, width)):
+        for _ in range(width):
+            total = curve.double(total)
+        buckets: list[G1] = [curve.Z1] * (1 << width)
+        for point, scalar in zip(points, scalars, strict=True):
+            digit = (scalar >> shift) % (1 << width)
+            buckets[digit] = curve.add(buckets[digit], point)
+        total = curve.add(total, _weighed(buckets))
+    return total
+
+
+def is_identity(point: G1) -> bool:
+    """Whether it is the point that adds nothing."""
+    return bool(curve.is_inf(point))
 
 
 def _flags(data: bytes) -> tuple[bool, int]:
@@ -150,3 +185,18 @@ def _multiples(point: G1) -> list[G1]:
     for _ in range((1 << WINDOW_BITS) - 1):
         found.append(curve.add(found[-1], point))
     return found
+
+
+def _weighed(buckets: Sequence[G1]) -> G1:
+    """Each bucket times its place: the highest is in all of the partial sums, the lowest but zero in one."""
+    partial: G1 = curve.Z1
+    total: G1 = curve.Z1
+    for bucket in reversed(buckets[1:]):
+        partial = curve.add(partial, bucket)
+        total = curve.add(total, partial)
+    return total
+
+
+def _width(count: int, bits: int) -> int:
+    """How many bits a digit has, so that the fewest additions are made: one for a point and two for a bucket."""
+    return min(WIDTHS, key=lambda width: -(-bits // width) * (count + 2 ** (width + 1)))

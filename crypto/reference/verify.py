@@ -9,7 +9,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ParamSpec
 
-from . import archive, closeness, contents, hits, json_text, leaves, ledger, notes, receipts, shape, signed_manifest
+from . import (
+    archive,
+    closeness,
+    contents,
+    hits,
+    json_text,
+    leaves,
+    ledger,
+    notes,
+    opened_commitments,
+    receipts,
+    shape,
+    signed_manifest,
+)
 from .audit import Audit
 from .contents import Contents
 from .envelope import IN_TOTO
@@ -128,7 +141,9 @@ def _check_all(audit: Audit, findings: _Findings, seen: LastSeen | None, now_ms:
     _check_receipts_and_hits(audit, findings)
     _read_embeddings(audit)
     for opening in held.openings:
-        findings.collect(receipts.check_opening, audit, opening)
+        if opening.kind != opened_commitments.KIND:
+            findings.collect(receipts.check_opening, audit, opening)
+    findings.reasons += [refused.reason for refused in opened_commitments.check_openings(audit)]
     for hit in held.queries:
         findings.collect(closeness.check_query, audit, hit)
     for index in held.evidence:

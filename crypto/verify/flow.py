@@ -110,7 +110,7 @@ def _check_contents(
     rules = make_hit_rules(parts, readings, principals, policies)
     reached.hits = findings.run("hits", lambda notes: check_hits(notes, rules))
     looked_at = _sampled_digests(readings, sampled)
-    opened = findings.run("openings", lambda notes: check_openings(notes, parts, readings, looked_at))
+    opened = findings.run("openings", lambda notes: check_openings(notes, parts, readings, looked_at, options.srs))
     reached.receipts = tuple(one for one in receipts if looked_at is None or one.digest in looked_at)
     embeddings = findings.run("evidence", lambda notes: check_evidence(notes, parts, readings, standing, principals))
     findings.run("publisher", lambda notes: check_publishers(notes, parts, trust))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import cast
 
 from ..applicability_lines import QueryLine
@@ -24,6 +25,7 @@ from ..commitment import (
 from ..errors import EncodingError, VerificationError
 from ..hit import HitRecord
 from .applicability_rules import index_hits
+from .commitment_openings import COMMITMENT_KIND, CommitmentsOpened, check_commitment_openings
 from .findings import Notes
 from .readings import ReadEmbedding, Readings, ReadReceipt
 
@@ -42,13 +44,24 @@ class Opened:
         return self.values.get((statement, kind))
 
 
-def check_openings(notes: Notes, parts: BundleParts, readings: Readings, sampled: frozenset[str] | None) -> Opened:
-    """Return the values that fit their commitments; of receipts, only those in *sampled*, or of all where it is None."""
+def check_openings(
+    notes: Notes,
+    parts: BundleParts,
+    readings: Readings,
+    sampled: frozenset[str] | None,
+    srs: Path | None = None,
+) -> Opened:
+    """Return the values that fit their commitments; of receipts, only those in *sampled*, or of all where it is None.
+
+    *srs* is the auditor's own copy of the ceremony's file; raises `SetupError` where it is another.
+    """
     receipts = {one.digest: one for one in readings.receipts if isinstance(one, ReadReceipt)}
     embeddings = {one.digest: one for one in readings.evidence if isinstance(one, ReadEmbedding)}
     values: dict[tuple[str, str], JsonValue] = {}
     skipped = 0
     for line in parts.openings:
+        if line.kind == COMMITMENT_KIND:
+            continue
         with notes.about(f"{line.kind} of statement {line.statement}", "opening_mismatch"):
             committed = _commitment(line, receipts, embeddings)
             _verify_dimension(line, embeddings)
@@ -57,14 +70,25 @@ def check_openings(notes: Notes, parts: BundleParts, readings: Readings, sampled
                 continue
             verify_opening(line, committed)
             values[line.statement, line.kind] = line.value
+    commitments = check_commitment_openings(notes, parts.openings, embeddings, srs)
     queries = _check_queries(notes, parts.queries, index_hits(parts))
-    if values or queries or skipped or notes.failed:
+    if values or commitments.vectors or queries or skipped or notes.failed:
         notes.detail = f"{len(values):,} prompts, outputs, token lists, texts and vectors are the ones that were signed"
         notes.detail += f"; {skipped:,} outside the sample are not covered" if skipped else ""
+        notes.detail += _describe(commitments)
         notes.detail += f"; {len(queries):,} queries are the ones of their hits" if queries else ""
+    elif commitments.unknown:
+        notes.leave_uncovered("nothing is opened that this verifier can check" + _describe(commitments))
     else:
         notes.leave_uncovered("nothing is opened, so what was asked and answered stays hidden")
+    values.update({(statement, COMMITMENT_KIND): value for statement, value in commitments.vectors.items()})
     return Opened(values, queries)
+
+
+def _describe(commitments: CommitmentsOpened) -> str:
+    held, unknown = len(commitments.vectors), commitments.unknown
+    text = f"; {held:,} algebraic commitments are to the vectors that are opened" if held else ""
+    return text + (f"; {unknown:,} are of suites that this verifier does not know" if unknown else "")
 
 
 def _check_queries(

@@ -25,6 +25,7 @@ from crypto.applicability.suites import Suite, suite_for
 from crypto.applicability_extra import QueryOpening, Shown, ShownMatch, ShownProof
 from crypto.applicability_lines import MatchLine, ProofLine, QueryLine
 from crypto.bodies import Evidence
+from crypto.bundle_lines import OpeningLine
 from crypto.commitment import hit_salt, query_vector_commitment
 from crypto.ed25519 import SigningKey
 from crypto.hit import HitRecord
@@ -135,6 +136,13 @@ class ProofSide:
         """Open the vector that *record* was asked with, or another one."""
         line = QueryLine(record.hit, self.salt(record.hit), self.queries[record.hit])
         self.opened.append(replace(line, **changes))
+        return line
+
+    def open_commitment(self, receipt: str, /, **changes: Any) -> OpeningLine:
+        """Open the newest commitment to a receipt's vector, with any field of the line changed."""
+        made = self.vectors[receipt]
+        line = replace(OpeningLine(made.embedding, "commitment", made.seed, list(made.vector)), **changes)
+        self.world.evidence_openings.append(line)
         return line
 
     # Proofs and matches

@@ -31,6 +31,7 @@ from crypto.statement import sign_receipt
 from tests.audit.applicability_tampering import APPLICABILITY
 from tests.audit.bundles import DAY_MS, ORIGIN, POLICY, START_MS, HonestBundle, Plan, World
 from tests.audit.ledger_tampering import LEDGER
+from tests.audit.opening_tampering import OPENINGS
 from tests.audit.tampering import (
     PLAN,
     Attempt,
@@ -1513,4 +1514,4 @@ def _() -> Attempt:
 
 def every() -> Iterator[Case]:
     """Return all cases, by name."""
-    yield from sorted([*ALL, *LEDGER, *APPLICABILITY], key=lambda one: one.name)
+    yield from sorted([*ALL, *LEDGER, *APPLICABILITY, *OPENINGS], key=lambda one: one.name)

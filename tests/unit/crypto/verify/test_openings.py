@@ -9,13 +9,20 @@ import pytest
 from crypto.bundle_lines import OPENING_KINDS, OpeningLine
 from crypto.canonical import JsonValue
 from crypto.verify import SampleRequest
-from tests.audit.bundles import HonestBundle, Plan, make_bundle
+from tests.audit.bundles import HonestBundle, Plan, World, make_bundle
 from tests.audit.checking import check_of, reasons, verify
+from tests.audit.tampering import forged
 
 
 @pytest.fixture(scope="module")
 def honest() -> HonestBundle:
-    return make_bundle(Plan(receipts=2, hits=0, declared=1, embeddings=2))
+    return forged(commit_and_open, Plan(receipts=2, hits=0, declared=1, embeddings=2))
+
+
+def commit_and_open(world: World, policy: str) -> None:
+    receipt = world.receipts[1]
+    world.closeness.add_vector(receipt, world.runners[0])
+    world.closeness.open_commitment(receipt.digest)
 
 
 def line_of(honest: HonestBundle, kind: str) -> OpeningLine:
