@@ -36,7 +36,10 @@ async def export_now(
     from_size: Annotated[int | None, Query(ge=1)] = None,
     applicability: Annotated[Flag, Query()] = "0",
 ) -> Response:
-    """Return a bundle of the caller's tenant; nothing is opened. For much work, or openings, POST starts a job."""
+    """Return a bundle of the caller's tenant. For much work, or openings, POST starts a job.
+
+    With `applicability` the queries of hits by meaning are opened, which also needs the right to read them; else nothing.
+    """
     state = state_of(request)
     who = await admit(request, Scope.AUDIT)
     wanted = ExportRequest(
@@ -46,6 +49,8 @@ async def export_now(
         from_sizes=() if from_size is None else (from_size,),
         applicability=applicability in TRUE,
     )
+    if wanted.opens_content:
+        who.caller.require(Scope.CACHE_READ)
     await _note(state, who, wanted)
     async with state.limits.place(who.tenant, who.caller.key_id, who.quota):
         await state.hit_journal.flush()
@@ -58,7 +63,7 @@ async def export_now(
 
 @router.post("/v1/audit/export", openapi_extra=json_body_schema(AuditExportBody), status_code=202)
 async def start_export(request: Request) -> Response:
-    """Start an export and return its job. Opening prompts and outputs also needs the right to read them."""
+    """Start an export and return its job. Opening prompts, outputs or queries also needs the right to read them."""
     state = state_of(request)
     who = await admit(request, Scope.AUDIT)
     body = check(AuditExportBody, await read_json_object(request, state.settings))

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from server.api.flags import TRUE, Flag
 from server.api.state import Admitted, AppState, admit_any, state_of
-from server.applicability.outcomes import PooledHit, Unprovable
+from server.applicability.outcomes import Unprovable
 from server.audit.proof_files import Pending, Proved
 from server.errors import RequestError
 from server.ports import JsonObject
@@ -41,13 +41,15 @@ async def get_receipt(request: Request, receipt_id: str) -> Response:
 async def get_hit_proof(request: Request, hit_id: str, applicability: Annotated[Flag, Query()] = "0") -> Response:
     """Return the proof file of a hit, and in it of the receipt that answered; 202 while it is not yet logged.
 
-    With `applicability` also of what makes it a hit: made now, where it is not there yet.
+    With `applicability` also of what makes it a hit: made now, where it is not there yet. That tells what was asked, so
+    it is for those alone who may read it.
     """
     state = state_of(request)
-    who = await admit_any(request, READERS)
+    is_wanted = applicability in TRUE
+    who = await admit_any(request, (Scope.CACHE_READ,) if is_wanted else READERS)
     await state.hit_journal.flush()
     head: JsonObject = {"object": "hit.proof", "hit": hit_id}
-    if applicability not in TRUE:
+    if not is_wanted:
         found = await _prove(state, who, lambda: state.proof_files.prove_hit(who.tenant, hit_id))
         return _answer(request, state, found, head)
     found = await _prove_applicable(state, who, hit_id)
@@ -56,17 +58,16 @@ async def get_hit_proof(request: Request, hit_id: str, applicability: Annotated[
 
 
 async def _prove_applicable(state: AppState, who: Admitted, hit_id: str) -> Pending | Proved:
-    """Return the proof file with what makes the hit one; the query is opened for those alone who may read it."""
+    """Return the proof file with what makes the hit one, its query opened in it."""
     async with state.limits.place(who.tenant, who.caller.key_id, who.quota):
         outcome = await state.applicability.ensure(who.context, hit_id)
         if isinstance(outcome, Unprovable):
             raise _refused(outcome)
-        if isinstance(outcome, PooledHit):
-            # What the pool published tells, beside a hit, what was asked: it is for those who may read that.
-            who.caller.require(Scope.CACHE_READ)
         query = await state.applicability.open_query(who.context, outcome.hit)
-        may_read = Scope.CACHE_READ in who.caller.scopes
-        found = await state.applicability_files.prove(who.context, outcome, query, is_opened=may_read)
+        if query is None:
+            # Without its query it would show nobody that the hit is one, and let everybody test what was asked.
+            raise _refused(Unprovable("query_not_kept"))
+        found = await state.applicability_files.prove(who.context, outcome, query)
         if isinstance(found, Unprovable):
             raise _refused(found)
         return found

@@ -55,14 +55,18 @@ class MissingProofs:
         return made
 
     async def _unproved(self, tenant: TenantId, request: ExportRequest) -> AsyncIterator[StoredHit]:
-        """Yield the hits in scope that have no proof and could have one, oldest first."""
+        """Yield the hits in scope that have no proof, could have one and are opened, oldest first."""
         after = None if request.since_ms is None else (request.since_ms, "")
         while True:
 
             def load(connection: Connection, after: tuple[int, str] | None = after) -> list[tuple[StoredHit, bool]]:
                 page = ApplicabilityRepository(connection, tenant).list_unproved(after, PAGE)
                 answering = ReceiptRepository(connection, tenant).get_many(sorted({hit.receipt_id for hit in page}))
-                meant = {row.id for row in answering if request.model_version in (None, row.model_version)}
+                meant = {
+                    row.id
+                    for row in answering
+                    if request.model_version in (None, row.model_version) and request.opens(row.id)
+                }
                 return [(hit, hit.receipt_id in meant) for hit in page]
 
             page = await self._database.read(load)

@@ -30,9 +30,9 @@ class ApplicabilityFiles:
         self._files = files
 
     async def prove(
-        self, tenant: TenantContext, outcome: ProvedHit | PooledHit, query: Query | None, *, is_opened: bool
+        self, tenant: TenantContext, outcome: ProvedHit | PooledHit, query: Query
     ) -> Pending | Proved | Unprovable:
-        """Return the proof file of a hit of *tenant*; *query* stands in it where *is_opened*. Raises `NotFound`.
+        """Return the proof file of a hit of *tenant*, opened by *query*. Raises `NotFound`.
 
         Unprovable is a hit of the pool whose match cannot be shown any more.
         """
@@ -40,7 +40,7 @@ class ApplicabilityFiles:
         logged = await asyncio.to_thread(self._files.find_hit, tenant.id, outcome.hit.id, beside=beside)
         if isinstance(logged, Pending):
             return logged
-        opened = QueryOpening(query.salt, components(query.vector)) if query is not None and is_opened else None
+        opened = QueryOpening(query.salt, components(query.vector))
         shown: Shown | None
         if isinstance(outcome, ProvedHit):
             shown = await asyncio.to_thread(_show_proof, outcome, logged, opened)
@@ -51,21 +51,21 @@ class ApplicabilityFiles:
         return logged.prove(replace(logged.extra, applicability=shown).to_payload())
 
     async def _show_match(
-        self, outcome: PooledHit, logged: LoggedHit, query: Query | None, opened: QueryOpening | None
+        self, outcome: PooledHit, logged: LoggedHit, query: Query, opened: QueryOpening
     ) -> ShownMatch | None:
         """Return what a hit of the pool matched, and in which release; None where the pool does not have it any more."""
         pool = await self._database.read(find_pool)
         if pool is None:
             return None
         context, record = await self._tenants.get(pool), parse_hit_record(outcome.hit.record)
-        vector = None if query is None else np.frombuffer(query.vector, np.int8)
+        vector = np.frombuffer(query.vector, np.int8)
         match, release = await self._database.read(
             lambda c: (make_match(c, context, record, logged.receipt, vector), find_release(c, logged.receipt))
         )
         return None if match is None or release is None else ShownMatch(match.to_json(), release.to_json(), opened)
 
 
-def _show_proof(outcome: ProvedHit, logged: LoggedHit, opened: QueryOpening | None) -> ShownProof:
+def _show_proof(outcome: ProvedHit, logged: LoggedHit, opened: QueryOpening) -> ShownProof:
     index = outcome.embedding.leaf_index or 0
     proof, formed = (
         read_document(parse_canonical_json(row.document)).proof for row in (outcome.proof, outcome.well_formedness)

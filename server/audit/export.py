@@ -17,6 +17,7 @@ from crypto.leaf import LeafKind, parse_leaf
 from crypto.merkle import NodeSource, consistency_proof
 from crypto.multiproof import make_multiproof
 from crypto.status import StatusList, parse_status_list
+from server.audit.about_hits import AboutHits, select_about_hits
 from server.audit.evidence_openings import EvidenceOpener
 from server.audit.keys import ExportKeys
 from server.audit.ledger_selection import LedgerSelection, select_ledger
@@ -32,9 +33,7 @@ from server.audit.lines import (
 )
 from server.audit.openings import Opener
 from server.audit.policies import LoggedPolicies, load_policies
-from server.audit.proof_selection import ProofSelection, select_proofs
 from server.audit.pseudonyms import open_pseudonyms
-from server.audit.queries import Queries
 from server.audit.request import ExportError, ExportRequest, ExportUnavailable
 from server.audit.selection import Selection, Selector
 from server.audit.tree import open_tree
@@ -105,15 +104,17 @@ class Exporter:
             pool=None if pool is None else pool.tenant,
         )
         selection = selector.select(on_read)
-        proofs = select_proofs(self._database, self._tenant, selection, weight, size=checkpoint.size)
-        parts = self._parts(request, checkpoint, selection, proofs, tree, weight)
+        about = select_about_hits(
+            self._database, self._tenant, self._keys, request, selection, weight, size=checkpoint.size
+        )
+        parts = self._parts(request, checkpoint, selection, about, tree, weight)
         try:
             data = build_bundle(parts, self._keys.signer)
         except EncodingError:
             # Not the error's own text: it can quote what was to be opened.
             raise ExportError("what is in scope makes no bundle that a verifier takes; export a shorter time") from None
         progress(total, total)
-        return Exported(data, parts.counts, checkpoint.size, proofs.unproved)
+        return Exported(data, parts.counts, checkpoint.size, about.proofs.unproved)
 
     def _count(self, connection: Connection) -> int:
         return ReceiptRepository(connection, self._tenant).count() + HitRepository(connection, self._tenant).count()
@@ -123,7 +124,7 @@ class Exporter:
         request: ExportRequest,
         checkpoint: CheckpointRow,
         selection: Selection,
-        proofs: ProofSelection,
+        about: AboutHits,
         tree: NodeSource,
         weight: Weight,
     ) -> BundleParts:
@@ -143,11 +144,11 @@ class Exporter:
         receipts = sorted(selection.receipts.values(), key=lambda row: row.leaf_index or 0)
         signed = [envelope_line(row) for row in selection.evidence if is_envelope(row)]
         asserted = [*own.leaves, *of_pool.leaves, status_leaf, *selection.batches.values()]
-        evidence = [*(row for row in selection.evidence if not is_envelope(row)), *proofs.documents]
-        leaves = _leaves_of(receipts, selection.evidence, proofs.documents, asserted, ledger.spendings, ledger.releases)
+        proofs = about.proofs.documents
+        evidence = [*(row for row in selection.evidence if not is_envelope(row)), *proofs]
+        leaves = _leaves_of(receipts, selection.evidence, proofs, asserted, ledger.spendings, ledger.releases)
         policies = {row.digest: policy_line(row) for row in (*own.rows, *of_pool.rows)}
         versions = self._attested_versions(receipts)
-        queries = Queries(self._database, self._tenant, self._keys, weight)
         return BundleParts(
             checkpoint=checkpoint.note,
             leaves=leaves,
@@ -166,9 +167,9 @@ class Exporter:
             checkpoints=tuple(self._anchors(request, checkpoint, tree)),
             releases=ledger.release_lines(),
             spendings=ledger.spending_lines(),
-            proofs=proofs.lines(),
-            queries=queries.open(selection, request),
-            matches=queries.matches(selection, request),
+            proofs=about.proofs.lines(),
+            queries=about.queries,
+            matches=about.matches,
         )
 
     def _load_policies(self, size: int, selection: Selection) -> tuple[LoggedPolicies, LoggedPolicies]:

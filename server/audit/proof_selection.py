@@ -1,8 +1,8 @@
-"""The proofs of a bundle's hits by meaning, with the well-formedness that each rests on."""
+"""The proofs of a bundle's hits by meaning whose queries are opened in it, with the well-formedness that each rests on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,11 +38,12 @@ class ProofSelection:
 
 
 def select_proofs(
-    database: Database, tenant: TenantId, selection: Selection, weight: Weight, *, size: int
+    database: Database, tenant: TenantId, selection: Selection, weight: Weight, *, size: int, opened: Set[str]
 ) -> ProofSelection:
-    """Read the proofs of the hits of *selection*, as far as all that they rest on is in it and within *size* leaves.
+    """Read the proofs of the *opened* hits, as far as all that they rest on is in *selection* and within *size* leaves.
 
-    Raises `ExportError` for more than a bundle takes.
+    The proof of a hit whose query stays closed stays out: guesses of that query could be tested with it. Raises
+    `ExportError` for more than a bundle takes.
     """
     hits = [hit.row.id for group in selection.hits.values() for hit in group if hit.row.tier == PROVABLE_TIER]
     stated = {row.id for row in selection.evidence}
@@ -53,7 +54,7 @@ def select_proofs(
 
     proved = [
         row
-        for ids in _chunks(hits)
+        for ids in _chunks([hit for hit in hits if hit in opened])
         for row in database.read_now(lambda c, ids=ids: ApplicabilityRepository(c, tenant).list_of_hits(ids))  # type: ignore[misc]
         if is_whole(row)
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from crypto.commitment import hit_salt, query_vector_commitment
 from server.applicability.pool_match import make_match
 from server.applicability.subjects import components
 from server.audit.keys import ExportKeys
-from server.audit.request import ExportRequest
+from server.audit.request import QUERY_KIND, ExportRequest
 from server.audit.selection import POOL_TIER, SelectedHit, Selection
 from server.audit.weight import Weight
 from server.reuse.query_vectors import unseal_query_vector
@@ -21,9 +20,6 @@ from server.store.database import Database
 from tenants.errors import TenantError
 from tenants.identifiers import TenantId
 from tenants.sealing import sealed_epoch
-
-#: The kind of opening that opens queries, which are no commitments of a statement.
-QUERY_KIND: Final = "query_vector"
 
 
 class Queries:

@@ -12,7 +12,8 @@ from crypto.manifest import is_model_version
 FROM_SIZES_MAX: Final = 64
 OPENED_MAX: Final = 100_000
 #: What is kept to be opened: of a receipt, of the statement about its vector, and of the hits that it answered.
-OPENING_KINDS: Final = ("output", "output_tokens", "prompt", "prompt_tokens", "query_vector", "text", "vector")
+QUERY_KIND: Final = "query_vector"
+OPENING_KINDS: Final = ("commitment", "output", "output_tokens", "prompt", "prompt_tokens", QUERY_KIND, "text", "vector")
 
 
 class ExportError(Error):
@@ -47,8 +48,9 @@ class ExportRequest:
     """Hits and receipts of [since, until), of one model version or of all; commitments of *opened* receipts are opened.
 
     *opened* is None for every receipt, and *kinds* says which commitments: none of them by default. *from_sizes* are
-    checkpoints that an auditor has seen, to be proved continued. *applicability* has the proofs made that its hits lack.
-    Raises `ExportError`.
+    checkpoints that an auditor has seen, to be proved continued. *applicability* has the proofs made that its hits lack,
+    and opens the queries that they are about: a proof lets whoever holds it test guesses of its query, so it never goes
+    where that query is to stay closed. Raises `ExportError`.
     """
 
     since_ms: int | None = None
@@ -60,6 +62,8 @@ class ExportRequest:
     applicability: bool = False
 
     def __post_init__(self) -> None:
+        if self.applicability and QUERY_KIND not in self.kinds:
+            object.__setattr__(self, "kinds", (*self.kinds, QUERY_KIND))
         numbers = [self.since_ms or 0, self.until_ms or 0, *self.from_sizes]
         if not 0 <= min(numbers) <= max(numbers) <= INTEGER_MAX:
             raise ExportError("times and sizes are integers from 0 to 2^53 - 1")

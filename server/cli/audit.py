@@ -47,11 +47,11 @@ def export_bundle(
     kinds: Annotated[
         str,
         typer.Option(
-            "--open-kinds", help="What is opened of them, joined by commas; also text, vector and query_vector."
+            "--open-kinds", help="What of them, joined by commas; also text, vector, commitment, query_vector."
         ),
     ] = "output,output_tokens,prompt,prompt_tokens",
     applicability: Annotated[
-        bool, typer.Option("--applicability", help="First make the proofs that hits by meaning lack.")
+        bool, typer.Option("--applicability", help="Open queries, with proofs of their hits, made where they lack.")
     ] = False,
     from_size: Annotated[
         list[int] | None, typer.Option(help="A checkpoint the auditor has seen, by its size; repeatable.")
@@ -73,7 +73,7 @@ def export_bundle(
         until_ms=parse_time(until),
         model_version=model_version,
         kinds=tuple(kind for kind in kinds.split(",") if kind) if chosen else (),
-        opened=None if "all" in chosen else frozenset(chosen),
+        opened=_opened(chosen, applicability=applicability),
         from_sizes=tuple(from_size or ()),
         applicability=applicability,
     )
@@ -105,6 +105,11 @@ def export_bundle(
             "log_size": exported.size,
         }
         print_result(result, as_json=as_json)
+
+
+def _opened(chosen: set[str], *, applicability: bool) -> frozenset[str] | None:
+    """Return the receipts that are opened, None for all of them; with proofs their queries, where none is named."""
+    return None if "all" in chosen or (applicability and not chosen) else frozenset(chosen)
 
 
 def _progress(*, as_json: bool) -> Progress:

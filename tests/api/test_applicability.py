@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from server.ports import JsonObject
 from server.prover.errors import NotProvable, ProverFailed
 from server.store.applicability import ApplicabilityRepository
 from server.store.log import LogRepository
+from server.store.maintenance import list_audit
 from server.trust_document import DAY_MS, TrustTerms, draft_trust
 from tenants.identifiers import TenantId
 from tests.api.in_process import GENEROUS, InProcess, assert_error, in_process
@@ -200,14 +202,14 @@ def test_as_json_it_says_how_far_the_proof_is(shared: InProcess, words: Words) -
     assert "applicability" not in shared.call("GET", f"/v1/hits/{hit}/proof", headers=accept).json()
 
 
-def test_an_auditor_who_may_not_read_gets_no_query(shared: InProcess, words: Words) -> None:
-    hit = hit_by_meaning(shared, words=words)
-    assert shown_in(wait_for_file(shared, hit))["query"] is not None
-    auditor = shared.key("auditor")
-    file = wait_for_file(shared, hit, key=auditor)
-    assert shown_in(file)["query"] is None
-    for verdict in verdicts(shared, file.encode()):
-        assert verdict == (0, frozenset[str]())
+def test_who_may_not_read_gets_no_proof_for_it_would_tell_what_was_asked(house: InProcess) -> None:
+    hit, auditor = hit_by_meaning(house), house.key("auditor")
+    refused(get(house, hit, key=auditor), 403, "missing_scope")
+    assert house.gateway.gateway.prover.process_id is None
+    assert shown_in(wait_for_file(house, hit))["query"] is not None
+    refused(get(house, hit, key=auditor), 403, "missing_scope")
+    plain = house.call("GET", f"/v1/hits/{hit}/proof", key=auditor)
+    assert plain.status_code == 200 and "applicability" not in str(parse_tlog_proof(plain.text).extra)
 
 
 @pytest.mark.parametrize("value", ["yes", "2", "True", ""])
@@ -319,13 +321,52 @@ def test_an_export_makes_missing_proofs_and_an_auditor_checks_them(house: InProc
     assert job["unproved"] == 0 and job["scope"]["applicability"] is True
 
 
-def test_an_export_holds_what_was_proved_and_says_how_much_was_not(house: InProcess) -> None:
-    wait_for_file(house, hit_by_meaning(house))
+def test_an_export_that_opens_queries_holds_what_was_proved_and_says_how_much_was_not(house: InProcess) -> None:
+    proved = hit_by_meaning(house)
+    wait_for_file(house, proved)
     hit_by_meaning(house, ALSO_ALIKE)
-    answer = house.call("GET", "/v1/audit/export")
+    job, data = exported(house, {"open": ["query_vector"]})
+    parts = parse_bundle(data).parts
+    assert (len(parts.proofs), len(parts.queries), job["unproved"]) == (2, 2, 1)
+    verification = audited(house, data)
+    assert (verification.report.exit_code, verification.applicable) == (0, frozenset({proved}))
+
+
+def test_an_export_whose_queries_stay_closed_holds_no_proof_to_test_guesses_with(house: InProcess) -> None:
+    wait_for_file(house, hit_by_meaning(house))
+    answer = house.call("GET", "/v1/audit/export", key=house.key("auditor"))
     parts = parse_bundle(answer.content).parts
-    assert (len(parts.proofs), len(parts.queries), answer.headers["x-hitproof-unproved"]) == (2, 0, "1")
+    assert (parts.proofs, parts.queries, answer.headers["x-hitproof-unproved"]) == ((), (), "1")
+    assert LeafKind.EVIDENCE not in {body.kind for body in parts.bodies}
     assert audited(house, answer.content).report.exit_code == 0
+
+
+def test_proofs_are_exported_to_those_alone_who_may_read_their_queries(house: InProcess) -> None:
+    wait_for_file(house, hit_by_meaning(house))
+    auditor = house.key("auditor")
+    refused(house.call("GET", "/v1/audit/export?applicability=1", key=auditor), 403, "missing_scope")
+    refused(house.call("POST", "/v1/audit/export", json={"applicability": True}, key=auditor), 403, "missing_scope")
+    job, data = exported(house, {"applicability": True})
+    assert job["scope"]["kinds"] == ["query_vector"]
+    assert len(parse_bundle(data).parts.proofs) == 2
+    refused(house.call("GET", f"/v1/audit/export/{job['id']}/bundle", key=auditor), 403, "missing_scope")
+
+
+def test_an_export_with_proofs_is_written_down_as_one_that_opens(house: InProcess) -> None:
+    hit_by_meaning(house)
+    assert house.call("GET", "/v1/audit/export?applicability=1").status_code == 200
+    read = house.gateway.gateway.database.read_now
+    events = read(lambda connection: list_audit(connection, tenant=owner(house), after=0, limit=100))
+    assert [json.loads(event.detail)["kinds"] for event in events if event.action == "audit.export"] == [
+        ["query_vector"]
+    ]
+
+
+def test_of_named_receipts_alone_are_queries_opened_and_hits_proved(house: InProcess) -> None:
+    hit_by_meaning(house)
+    _, none = exported(house, {"applicability": True, "receipts": []})
+    parts = parse_bundle(none).parts
+    assert (parts.proofs, parts.queries, count_made(house)) == ((), (), 0)
 
 
 def test_an_export_makes_no_more_proofs_than_it_may(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import time
@@ -181,19 +182,33 @@ def test_an_exact_hit_has_nothing_to_show(hits: dict[str, str], get: Callable[[s
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "not_by_meaning")
 
 
-def test_a_bundle_carries_the_proofs_and_opens_queries_only_when_asked(
+def test_a_bundle_carries_proofs_only_where_it_opens_their_queries(
     hits: dict[str, str], proofs: dict[str, str], running: Quickstart, folder: Path, auditor: Path, tmp_path: Path
 ) -> None:
     first = running.ready["tenants"][0]
     tenant, trust = f"{first['organisation']}/{first['name']}", running.ready["trust"]
     opened, closed = tmp_path / "opened.zip", tmp_path / "closed.zip"
-    asked = ("--applicability", "--open", "all", "--open-kinds", "query_vector")
-    hitproof(folder, "audit", "export", tenant, str(opened), *asked)
+    hitproof(folder, "audit", "export", tenant, str(opened), "--applicability")
     code, report = verify(auditor, opened, trust, "--cross-check")
     assert code == 0, report
     assert status_of(report, "applicability") == "passed"
-    hitproof(folder, "audit", "export", tenant, str(closed), "--applicability")
+    hitproof(folder, "audit", "export", tenant, str(closed))
     code, report = verify(auditor, closed, trust, "--cross-check")
     assert code == 0, report
-    assert "closed" in next(one["detail"] for one in report["checks"] if one["check"] == "applicability")
-    assert zipfile.ZipFile(closed).read("queries.jsonl") == b""
+    assert status_of(report, "applicability") == "not_covered"
+    members = zipfile.ZipFile(closed)
+    assert (members.read("queries.jsonl"), members.read("proofs.jsonl")) == (b"", b"")
+
+
+def test_an_auditor_who_may_not_read_gets_no_proof(
+    hits: dict[str, str], proofs: dict[str, str], running: Quickstart, folder: Path
+) -> None:
+    first = running.ready["tenants"][0]
+    tenant = f"{first['organisation']}/{first['name']}"
+    key = hitproof(folder, "key", "create", tenant, "--role", "auditor")["api_key"]
+    with httpx2.Client(headers={"authorization": f"Bearer {key}"}, base_url=running.ready["url"], timeout=60) as client:
+        for path in (f"/v1/hits/{hits[ASKED]}/proof?applicability=1", "/v1/audit/export?applicability=1"):
+            answer = client.get(path)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (403, "missing_scope")
+        bundle = client.get("/v1/audit/export")
+    assert zipfile.ZipFile(io.BytesIO(bundle.content)).read("proofs.jsonl") == b""

@@ -50,6 +50,14 @@ def test_an_export_makes_missing_proofs_in_a_process_of_its_own(tmp_path: Path) 
     assert [line.kind for line in bundle.parts.openings] == ["vector"]
 
 
+def test_proofs_bring_the_queries_that_they_are_about_of_named_receipts_alone(tmp_path: Path) -> None:
+    tenant, hit = folder_with_a_hit(tmp_path)
+    shown, bundle = export(tmp_path, tenant, "--applicability", "--open", "rcp_" + "0" * 32)
+    assert (shown["proofs"], shown["queries"]) == (0, 0)
+    shown, bundle = export(tmp_path, tenant, "--applicability")
+    assert (shown["proofs"], [line.hit for line in bundle.parts.queries], bundle.parts.openings) == (2, [hit], ())
+
+
 def test_an_export_makes_none_unless_it_is_told_to(tmp_path: Path) -> None:
     tenant, _ = folder_with_a_hit(tmp_path)
     shown, bundle = export(tmp_path, tenant)
