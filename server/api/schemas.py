@@ -163,9 +163,9 @@ class AuditExportBody(Body):
     since_ms: StrictInt | None = Field(None, ge=0, le=9_007_199_254_740_991)
     until_ms: StrictInt | None = Field(None, ge=0, le=9_007_199_254_740_991)
     model_version: Identifier | None = None
-    open: list[Literal["output", "output_tokens", "prompt", "prompt_tokens", "query_vector", "text", "vector"]] = Field(
-        default_factory=list, max_length=8
-    )
+    open: list[
+        Literal["commitment", "output", "output_tokens", "prompt", "prompt_tokens", "query_vector", "text", "vector"]
+    ] = Field(default_factory=list, max_length=8)
     receipts: list[Identifier] | None = Field(None, max_length=1000)
     from_sizes: list[Annotated[StrictInt, Field(ge=1, le=9_007_199_254_740_991)]] = Field(
         default_factory=list, max_length=64

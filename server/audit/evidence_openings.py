@@ -1,4 +1,7 @@
-"""Open embedding statements: the text and the vector that a runner swore belong together, for whoever may see both."""
+"""Open embedding statements: the text and the vector that a runner swore belong together, for whoever may see both.
+
+And the algebraic commitment, whose seed lies sealed beside their salts: it shows that proofs are about that same vector.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,13 @@ from typing import Final
 
 import structlog
 
+from crypto.applicability.opening import CommitmentOpening, OpeningVerifier, load_opening_verifier
 from crypto.bundle_lines import OpeningLine, encode_line
 from crypto.commitment import text_commitment, vector_commitment
 from crypto.embedding_statement import parse_embedding
-from crypto.errors import Error
+from crypto.errors import Error, VerificationError
 from crypto.in_toto import statement_digest
-from server.applicability.subjects import components
+from server.applicability.subjects import SEED, components, read_stated
 from server.audit.keys import KeyOfEpoch
 from server.audit.request import ExportRequest
 from server.audit.weight import Weight
@@ -27,7 +31,8 @@ from tenants.sealing import sealed_epoch
 
 log = structlog.get_logger()
 
-EVIDENCE_KINDS: Final = frozenset({"text", "vector"})
+COMMITMENT: Final = "commitment"
+EVIDENCE_KINDS: Final = frozenset({COMMITMENT, "text", "vector"})
 EMBEDDING: Final = "embedding"
 
 
@@ -39,6 +44,7 @@ class EvidenceOpener:
         self._tenant = tenant
         self._key_of_epoch = key_of_epoch
         self._weight = weight
+        self._commitments: OpeningVerifier | None = None
 
     def open(self, row: StoredEvidence, receipt: StoredReceipt, request: ExportRequest) -> Iterator[OpeningLine]:
         """Yield the openings of *row*, evidence about *receipt*, that were asked for, by kind.
@@ -50,7 +56,7 @@ class EvidenceOpener:
         if not is_wanted or row.opening is None or row.body is None or receipt.entry_id is None:
             return
         try:
-            lines = list(self._lines(row, receipt, receipt.entry_id))
+            lines = list(self._lines(row, receipt, receipt.entry_id, kinds))
         except Error as error:
             log.warning("evidence_not_opened", evidence=row.id, error=type(error).__name__)
             return  # what does not open stays closed
@@ -59,16 +65,36 @@ class EvidenceOpener:
                 self._weight.add(encode_line(line.to_json()))
                 yield line
 
-    def _lines(self, row: StoredEvidence, receipt: StoredReceipt, entry: EntryId) -> Iterator[OpeningLine]:
-        """Yield both openings, each only where it opens what was signed."""
+    def _lines(
+        self, row: StoredEvidence, receipt: StoredReceipt, entry: EntryId, kinds: frozenset[str]
+    ) -> Iterator[OpeningLine]:
+        """Yield the openings, that of the commitment if it is among *kinds*, each only where it opens what was signed."""
         envelope, statement = parse_embedding(row.body or b"")
         digest, opening = statement_digest(envelope.payload), row.opening or b""
         salts = unseal_opening(self._key_of_epoch(sealed_epoch(opening)), self._tenant, row.id, opening)
         text, vector = self._text(entry, receipt.id), self._vector(entry, statement.embedder)
         if text is not None and text_commitment(salts["text"], text) == statement.text_commitment:
             yield OpeningLine(digest, "text", salts["text"], text)
-        if vector is not None and vector_commitment(salts["vector"], vector) == statement.vector_commitment:
-            yield OpeningLine(digest, "vector", salts["vector"], list(components(vector)))
+        if vector is None or vector_commitment(salts["vector"], vector) != statement.vector_commitment:
+            return
+        yield OpeningLine(digest, "vector", salts["vector"], list(components(vector)))
+        # Whether it opens takes a sum over hundreds of points, so that is asked only where it matters.
+        if COMMITMENT in kinds and SEED in salts and self._opens(row, components(vector), salts[SEED]):
+            yield OpeningLine(digest, COMMITMENT, salts[SEED], list(components(vector)))
+
+    def _opens(self, row: StoredEvidence, vector: tuple[int, ...], seed: bytes) -> bool:
+        """Say whether the statement in *row* has an algebraic commitment that *vector* opens under *seed*."""
+        stated = read_stated(row)
+        if stated is None:
+            return False
+        if self._commitments is None:
+            self._commitments = load_opening_verifier()
+        try:
+            self._commitments.verify(CommitmentOpening(stated.suite, stated.commitment, vector, seed))
+        except VerificationError as error:
+            log.warning("commitment_not_opened", evidence=row.id, error=str(error))
+            return False
+        return True
 
     def _text(self, entry: EntryId, receipt: str) -> str | None:
         row = self._database.read_now(lambda connection: EntryRepository(connection, self._tenant).get(entry))
