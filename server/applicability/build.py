@@ -41,7 +41,7 @@ def build_applicability(
     """Make the parts; none of them does anything yet."""
     service = ApplicabilityService(
         database,
-        ProofStore(database, clock, random),
+        ProofStore(database, tenants, clock, random),
         SubjectReader(database, tenants),
         prover,
         ProbingLimits(

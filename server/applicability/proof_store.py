@@ -1,21 +1,24 @@
 """Keep proofs and log that they exist: each document with its evidence leaf in one transaction, once per subject.
 
+A hit's document lies sealed, and as long as the query's vector that it is about: guesses of that could be tested with it.
 Two gateways may make the same document at the same time. Whoever comes second finds the first one's, and gives that out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from sqlalchemy import Connection
 
 from crypto.applicability.documents import Applicability, ProofDocument, WellFormedness
 from crypto.bodies import Evidence
+from server.applicability.sealed_documents import seal_document, unseal_document
 from server.applicability.subjects import Stated, Subject
 from server.log.bodies import append_body
 from server.ports import Clock, RandomSource
-from server.reuse.tenant_directory import TenantContext
+from server.reuse.tenant_directory import TenantContext, TenantDirectory
 from server.store.applicability import ApplicabilityRepository
 from server.store.database import Database
 from server.store.errors import Conflict, NotFound
@@ -29,6 +32,7 @@ from server.store.log_records import (
 )
 from server.store.receipts import EvidenceRepository, HitRepository
 from server.store.tenancy import DataKeyRepository
+from tenants.sealing import sealed_epoch
 
 Stored = TypeVar("Stored")
 
@@ -38,8 +42,9 @@ NONCE_BYTES: Final = 32
 class ProofStore:
     """Reads and writes the proofs of any tenant."""
 
-    def __init__(self, database: Database, clock: Clock, random: RandomSource) -> None:
+    def __init__(self, database: Database, tenants: TenantDirectory, clock: Clock, random: RandomSource) -> None:
         self._database = database
+        self._tenants = tenants
         self._clock = clock
         self._random = random
 
@@ -53,8 +58,17 @@ class ProofStore:
     async def find(
         self, tenant: TenantContext, hit: str
     ) -> tuple[StoredEvidence, StoredWellFormedness, StoredApplicability] | None:
-        """Return what proves *hit*, if that was made already: the statement, its well-formedness and the proof."""
-        return await self._database.read(lambda connection: _find(connection, tenant, hit))
+        """Return what proves *hit*, if that was made already: the statement, its well-formedness and the proof, opened.
+
+        Raises `UnsealError` where the proof does not open any more.
+        """
+        found = await self._database.read(lambda connection: _find(connection, tenant, hit))
+        if found is None:
+            return None
+        evidence, formed, proof = found
+        key = await self._tenants.key_for(tenant, sealed_epoch(proof.document))
+        document = unseal_document(proof.document, key=key, tenant=tenant.id, hit=hit)
+        return evidence, formed, replace(proof, document=document)
 
     async def find_well_formedness(self, tenant: TenantContext, evidence: str) -> StoredWellFormedness | None:
         """Return the well-formedness document of one embedding statement's commitment, if there is one."""
@@ -76,15 +90,18 @@ class ProofStore:
         await self._write(tenant, write)
 
     async def add(self, tenant: TenantContext, subject: Subject, proof: bytes) -> None:
-        """Store and log *proof* of the subject's hit, unless one is there."""
+        """Store and log *proof* of the subject's hit, unless one is there, or the query's vector is forgotten by now."""
         stated, hit = subject.stated, subject.hit.id
         document = Applicability(stated.digest, hit, proof, stated.suite.name)
+        sealed = seal_document(
+            document.to_payload(), key=tenant.data_key, tenant=tenant.id, hit=hit, random=self._random
+        )
 
         def write(connection: Connection) -> None:
-            proofs = ApplicabilityRepository(connection, tenant.id)
-            if proofs.get(hit) is None:
+            proofs, row = ApplicabilityRepository(connection, tenant.id), HitRepository(connection, tenant.id).get(hit)
+            if row is not None and row.query_vector is not None and proofs.get(hit) is None:
                 at_ms, seq = self._append(connection, tenant, stated, document)
-                proofs.add(NewApplicability(hit, stated.evidence.id, seq, document.to_payload(), at_ms))
+                proofs.add(NewApplicability(hit, stated.evidence.id, seq, sealed, at_ms))
 
         await self._write(tenant, write)
 

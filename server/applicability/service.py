@@ -20,6 +20,7 @@ from server.reuse.tenant_directory import TenantContext
 from server.store.database import Database
 from server.store.log_records import StoredHit
 from server.telemetry import Telemetry
+from tenants.errors import UnsealError
 
 log = structlog.get_logger()
 
@@ -105,7 +106,11 @@ class ApplicabilityService:
             return PooledHit(hit)
         if hit.tier != PROVABLE_TIER:
             return Unprovable("not_by_meaning")
-        stored = await self._store.find(tenant, hit.id)
+        try:
+            stored = await self._store.find(tenant, hit.id)
+        except UnsealError:
+            log.error("applicability_not_opened", part="proof", hit=hit.id)
+            return Unprovable("does_not_open")
         return None if stored is None else ProvedHit(hit, *stored)
 
     async def _make(
@@ -156,7 +161,7 @@ class ApplicabilityService:
             log.error("applicability_not_provable", hit=hit.id, error=str(error))
             return Unprovable("not_provable")
         stored = await self._store.find(tenant, hit.id)
-        return Unprovable("entry_gone") if stored is None else ProvedHit(hit, *stored)
+        return Unprovable("query_not_kept") if stored is None else ProvedHit(hit, *stored)
 
     async def _state(self, tenant: TenantContext, answered: Answered) -> Stated | None:
         """Return the statement that commits to the entry's vector; one that nobody has made yet is made now, if it can."""

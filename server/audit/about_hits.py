@@ -41,6 +41,12 @@ def select_about_hits(
     queries = Queries(database, tenant, keys, weight)
     opened = queries.open(selection, request)
     proofs = select_proofs(
-        database, tenant, selection, weight, size=size, opened=frozenset(line.hit for line in opened)
+        database,
+        tenant,
+        keys.key_of_epoch,
+        selection,
+        weight,
+        size=size,
+        opened=frozenset(line.hit for line in opened),
     )
     return AboutHits(opened, queries.matches(selection, request), proofs)

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
+
+import structlog
 
 from crypto.applicability.documents import read_document
 from crypto.applicability_lines import ProofLine
 from crypto.canonical import parse_canonical_json
+from server.applicability.sealed_documents import unseal_document
+from server.audit.keys import KeyOfEpoch
 from server.audit.selection import Selection
 from server.audit.weight import Weight
 from server.store.applicability import ApplicabilityRepository
 from server.store.database import Database
 from server.store.log_records import StoredApplicability, StoredWellFormedness
 from server.store.receipts import IDS_MAX
+from tenants.errors import TenantError
 from tenants.identifiers import TenantId
+from tenants.sealing import sealed_epoch
+
+log = structlog.get_logger()
 
 PROVABLE_TIER: Final = "private"
 
@@ -38,7 +46,14 @@ class ProofSelection:
 
 
 def select_proofs(
-    database: Database, tenant: TenantId, selection: Selection, weight: Weight, *, size: int, opened: Set[str]
+    database: Database,
+    tenant: TenantId,
+    key_of_epoch: KeyOfEpoch,
+    selection: Selection,
+    weight: Weight,
+    *,
+    size: int,
+    opened: Set[str],
 ) -> ProofSelection:
     """Read the proofs of the *opened* hits, as far as all that they rest on is in *selection* and within *size* leaves.
 
@@ -65,12 +80,23 @@ def select_proofs(
         if is_whole(row)
     }
     # A proof says nothing without its commitment's well-formedness, and stays out with it.
-    proved = [row for row in proved if row.evidence_id in formed]
+    proved = [
+        whole for row in proved if row.evidence_id in formed and (whole := _open(row, tenant, key_of_epoch)) is not None
+    ]
     documents: tuple[StoredWellFormedness | StoredApplicability, ...] = (*formed.values(), *proved)
     for row in documents:
         weight.add(row.document, leaves=1)
         weight.add(row.body)
     return ProofSelection(documents, len(hits) - len(proved))
+
+
+def _open(row: StoredApplicability, tenant: TenantId, key_of_epoch: KeyOfEpoch) -> StoredApplicability | None:
+    try:
+        key = key_of_epoch(sealed_epoch(row.document))
+        return replace(row, document=unseal_document(row.document, key=key, tenant=tenant, hit=row.hit_id))
+    except TenantError as error:
+        log.warning("proof_not_opened", hit=row.hit_id, error=type(error).__name__)
+        return None  # what does not open stays closed
 
 
 def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -13,7 +13,16 @@ FROM_SIZES_MAX: Final = 64
 OPENED_MAX: Final = 100_000
 #: What is kept to be opened: of a receipt, of the statement about its vector, and of the hits that it answered.
 QUERY_KIND: Final = "query_vector"
-OPENING_KINDS: Final = ("commitment", "output", "output_tokens", "prompt", "prompt_tokens", QUERY_KIND, "text", "vector")
+OPENING_KINDS: Final = (
+    "commitment",
+    "output",
+    "output_tokens",
+    "prompt",
+    "prompt_tokens",
+    QUERY_KIND,
+    "text",
+    "vector",
+)
 
 
 class ExportError(Error):

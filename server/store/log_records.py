@@ -180,7 +180,7 @@ class StoredWellFormedness:
 
 @dataclass(frozen=True, slots=True)
 class NewApplicability:
-    """An applicability document about to be stored; *evidence_id* is the embedding statement that it goes by."""
+    """A sealed applicability document about to be stored; *evidence_id* is the embedding statement that it goes by."""
 
     hit_id: str
     evidence_id: str
@@ -191,7 +191,7 @@ class NewApplicability:
 
 @dataclass(frozen=True, slots=True)
 class StoredApplicability:
-    """An applicability document with its leaf; *body* is None once it was forgotten."""
+    """An applicability document, sealed as it is stored, with its leaf; *body* is None once it was forgotten."""
 
     hit_id: str
     evidence_id: str

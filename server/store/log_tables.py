@@ -129,7 +129,12 @@ applicability = Table(
     Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
     Column("evidence_id", String(40), nullable=False, comment="the embedding statement's"),
     Column("seq", BigInteger, ForeignKey("log_leaves.seq"), nullable=False),
-    Column("document", LargeBinary, nullable=False, comment="crypto.applicability.documents.Applicability, canonical"),
+    Column(
+        "document",
+        LargeBinary,
+        nullable=False,
+        comment="sealed: crypto.applicability.documents.Applicability, canonical",
+    ),
     Column("created_at_ms", BigInteger, nullable=False),
     Index(None, "tenant_id", "evidence_id", "created_at_ms"),
 )

@@ -50,10 +50,9 @@ class ProofRetention(TenantRepository):
         Returns how many hits those were.
         """
         of_batch = applicability.c.hit_id.in_(scoped_select(hits, hits.c.id).where(hits.c.batch_seq == batch_seq))
-        proofs = self._run(scoped_select(applicability, applicability.c.seq).where(of_batch)).scalars().all()
-        self._run(scoped_delete(applicability).where(of_batch))
+        self._delete_proofs(of_batch)
         gone = int(self._run(scoped_delete(hits).where(hits.c.batch_seq == batch_seq)).rowcount)
-        self._forget_bodies([batch_seq, *proofs])
+        self._forget_bodies([batch_seq])
         return gone
 
     def oldest_query_vector_ms(self) -> int | None:
@@ -63,15 +62,19 @@ class ProofRetention(TenantRepository):
         return None if found is None else int(found)
 
     def forget_query_vectors(self, *, before_ms: int, limit: int) -> int:
-        """Forget the query vectors of at most *limit* hits answered before *before_ms*; return how many those were."""
+        """Forget the query vectors of at most *limit* hits answered before *before_ms*; return how many those were.
+
+        Their proofs go with them: guesses of a query could be tested with its proof.
+        """
         old = (
             scoped_select(hits, hits.c.id)
             .where(hits.c.query_vector.is_not(None), hits.c.at_ms < bindparam("before"))
             .order_by(hits.c.at_ms)
             .limit(limit)
         )
-        statement = scoped_update(hits).where(hits.c.id.in_(old)).values(query_vector=None)
-        return int(self._run(statement, {"before": before_ms}).rowcount)
+        ids = list(self._run(old, {"before": before_ms}).scalars())
+        self._delete_proofs(applicability.c.hit_id.in_(ids))
+        return int(self._run(scoped_update(hits).where(hits.c.id.in_(ids)).values(query_vector=None)).rowcount)
 
     def list_old_receipts(self, *, before_ms: int, after: tuple[int, str], limit: int) -> list[tuple[int, str]]:
         """Return (time, id) of receipts issued before *before_ms*, behind *after*, that no entry refers to any more."""
@@ -111,6 +114,12 @@ class ProofRetention(TenantRepository):
         self._run(scoped_delete(receipts).where(receipts.c.id.in_(list(found))))
         self._forget_bodies([*found.values(), *stated.values(), *proofs])
         return len(found)
+
+    def _delete_proofs(self, which: ColumnElement[bool]) -> None:
+        """Delete proofs of hits, and forget what their leaves stand for."""
+        proofs = self._run(scoped_select(applicability, applicability.c.seq).where(which)).scalars().all()
+        self._run(scoped_delete(applicability).where(which))
+        self._forget_bodies(proofs)
 
     def _has_entry(self) -> ColumnElement[bool]:
         return exists().where(

@@ -251,6 +251,18 @@ def test_a_query_that_is_not_kept_cannot_be_proved_of(house: InProcess) -> None:
     refused(get(house, hit_by_meaning(house)), 409, "query_not_kept")
 
 
+def test_with_the_query_that_it_is_about_a_proof_is_forgotten(house: InProcess) -> None:
+    hit = hit_by_meaning(house)
+    wait_for_file(house, hit)
+    house.gateway.set_policy(**POLICY, lookup_retention_s=0)
+    house.gateway.clock.advance(1)
+    house.run(house.gateway.gateway.sweeper.sweep())
+    refused(get(house, hit), 409, "query_not_kept")
+    data = house.call("GET", "/v1/audit/export?applicability=1").content
+    assert parse_bundle(data).parts.proofs == ()
+    assert audited(house, data).report.exit_code == 0
+
+
 def test_vectors_beyond_every_suite_are_said_to_be(tmp_path: Path) -> None:
     embedder = WordEmbedder(name="long words")
     embedder.dimension = 2_049

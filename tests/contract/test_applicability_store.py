@@ -197,9 +197,19 @@ def test_old_query_vectors_are_forgotten_a_bounded_number_at_a_time(store: Store
     assert kept(lambda found: found.oldest_query_vector_ms()) == NOW_MS + 3
     assert [one.id for one in proofs(store, lambda found: found.list_unproved(None, 10))] == ["hit_3", "hit_4"]
     assert [one.id for one in proofs(store, lambda found: found.list_unproved(None, 10), B)] == ["hit_others"]
-    assert store.run(lambda c: HitRepository(c, A).count()) == 5, "hits stay, and what proved them"
+    assert store.run(lambda c: HitRepository(c, A).count()) == 5, "hits stay"
     assert kept(lambda found: found.forget_query_vectors(before_ms=NOW_MS + 9, limit=9)) == 2
     assert kept(lambda found: found.oldest_query_vector_ms()) is None
+
+
+def test_a_proof_is_forgotten_with_the_query_that_could_be_guessed_with_it(store: Store) -> None:
+    add_hits(store, hit("hit_1"), hit("hit_2", at_ms=NOW_MS + 5))
+    old, new = prove(store, "hit_1", 1), prove(store, "hit_2", 2)
+    forget = store.run(lambda c: ProofRetention(c, B).forget_query_vectors(before_ms=NOW_MS + 1, limit=9))
+    assert forget == 0
+    assert store.run(lambda c: ProofRetention(c, A).forget_query_vectors(before_ms=NOW_MS + 1, limit=9)) == 1
+    assert [one.hit_id for one in proofs(store, lambda found: found.list_of_hits(["hit_1", "hit_2"]))] == ["hit_2"]
+    assert (body_of(store, old), body_of(store, new)) == (None, b"body 2")
 
 
 def test_proofs_go_with_the_batch_of_their_hits(store: Store) -> None:

@@ -17,6 +17,7 @@ from server.prover.errors import ProverBusy
 from server.prover.prover import Prover
 from server.reuse.tenant_directory import TenantContext
 from server.store.applicability import ApplicabilityRepository
+from server.store.retention import ProofRetention
 from server.telemetry import Telemetry
 from tenants.identifiers import EntryId, TenantId
 from tests.fakes import FakeGateway, Options, SystemLikeRandom, fake_gateway
@@ -25,6 +26,7 @@ QUESTION = "Which lantern hangs over the northern gate of the harbour?"
 ALIKE = "Which lantern hangs over the northern gate of our harbour?"
 ALSO_ALIKE = "Which lantern hangs over the northern gate of your harbour?"
 Scenario = Callable[[FakeGateway], Awaitable[None]]
+DAY_S = 86_400
 PROVER = Prover(load_setup())
 
 
@@ -116,6 +118,59 @@ def test_two_who_want_one_proof_at_once_get_the_same(tmp_path: Path) -> None:
         first, second = await asyncio.gather(service.ensure(tenant, hit), service.ensure(tenant, hit))
         assert isinstance(first, ProvedHit) and first == second
         assert prover.wanted == ["well-formedness", "applicability"]
+
+    run(tmp_path, scenario)
+
+
+def test_a_proof_lies_sealed_and_opens_and_is_made_under_keys_that_were_in_force(tmp_path: Path) -> None:
+    async def scenario(gateway: FakeGateway) -> None:
+        gateway.set_policy(threshold_ten_thousandths=9_000, ttl_s=200 * DAY_S, ttl_s_max=200 * DAY_S)
+        hit, tenant = await hit_by_meaning(gateway), await context_of(gateway)
+        also = await hit_by_meaning(gateway, ALSO_ALIKE)
+        service = parts_of(gateway, SteeredProver()).service
+        made = await service.ensure(tenant, hit)
+        assert isinstance(made, ProvedHit) and made.proof.document.startswith(b"{")
+        stored = gateway.gateway.database.read_now(lambda c: ApplicabilityRepository(c, tenant.id).get(hit))
+        assert stored is not None and b"hitproof/applicability" not in stored.document
+        gateway.clock.advance(91 * DAY_S)
+        renewed = await context_of(gateway)
+        assert (tenant.data_key.epoch, renewed.data_key.epoch) == (1, 2)
+        assert await service.ensure(renewed, hit) == made
+        assert isinstance(await service.ensure(renewed, also), ProvedHit)
+
+    run(tmp_path, scenario)
+
+
+def test_a_proof_that_does_not_open_is_said_not_to(tmp_path: Path) -> None:
+    async def scenario(gateway: FakeGateway) -> None:
+        hits = [await hit_by_meaning(gateway, text) for text in (ALIKE, ALSO_ALIKE)]
+        tenant, service = await context_of(gateway), parts_of(gateway, SteeredProver()).service
+        for hit in hits:
+            assert isinstance(await service.ensure(tenant, hit), ProvedHit)
+        swap = (
+            "UPDATE applicability SET document = "
+            "(SELECT document FROM applicability AS other WHERE other.hit_id <> applicability.hit_id)"
+        )
+        gateway.gateway.database.write_now(lambda c: c.exec_driver_sql(f"{swap} WHERE hit_id = '{hits[0]}'"))
+        assert await service.ensure(tenant, hits[0]) == Unprovable("does_not_open")
+        assert isinstance(await service.ensure(tenant, hits[1]), ProvedHit)
+
+    run(tmp_path, scenario)
+
+
+def test_of_a_query_that_is_forgotten_meanwhile_no_proof_appears(tmp_path: Path) -> None:
+    async def scenario(gateway: FakeGateway) -> None:
+        prover, hit, tenant = SteeredProver(), await hit_by_meaning(gateway), await context_of(gateway)
+        prover.gate.clear()
+        waiting = asyncio.create_task(parts_of(gateway, prover).service.ensure(tenant, hit))
+        while not prover.at_once:
+            await asyncio.sleep(0.01)
+        forget = gateway.gateway.database.write_now
+        before_ms = gateway.clock.now_ms() + 1
+        assert forget(lambda c: ProofRetention(c, tenant.id).forget_query_vectors(before_ms=before_ms, limit=9)) == 1
+        prover.gate.set()
+        assert await waiting == Unprovable("query_not_kept")
+        assert gateway.gateway.database.read_now(lambda c: ApplicabilityRepository(c, tenant.id).get(hit)) is None
 
     run(tmp_path, scenario)
 
