@@ -27,6 +27,10 @@ COMPONENT_MAX = 127
 NORM_MAX = 260_100
 HIT_POINTS, HIT_SCALARS = ("S", "B", "Z", "T", "W1", "W2"), ("e", "b", "z", "z_next")
 FORM_POINTS, FORM_SCALARS = ("B", "M", "H", "Z", "T0", "T1", "W1", "W2"), ("e", "b", "m", "h", "z", "z_next")
+#: So many equations are put to the test together; once so many do not hold, nothing more is looked at.
+AT_ONCE = FOUND_MAX = 64
+#: So many equations are put to the test together; once so many do not hold, nothing more is looked at.
+AT_ONCE = FOUND_MAX = 64
 #: What a side of an equation is made of.
 Terms: TypeAlias = tuple[tuple[bytes, int], ...]
 
@@ -153,41 +157,63 @@ def form_equation(commitment: Commitment, proof: bytes) -> Equation:
 
 
 def find_invalid(equations: Sequence[Equation], curve: SlowCurve, ceremony: Ceremony) -> frozenset[int]:
-    """Places of the equations that do not hold: one product of pairings where all hold, halves of them where not.
+    """Places of the equations that do not hold: one product of pairings for 64 that hold, halves of them where not.
 
-    Each is multiplied by a weight that is drawn from all of them, so none can make up for what another lacks.
+    Each is multiplied by a weight that is drawn from all of them, so none can make up for what another lacks. Once 64
+    do not hold, those behind are not looked at, and do not count as holding.
     """
-    points: dict[bytes, G1] = {}
-    invalid = set()
-    for place, equation in enumerate(equations):
+    batch = _Batch(equations, curve, ceremony)
+    invalid: list[int] = []
+    for start in range(0, len(equations), AT_ONCE):
+        if len(invalid) >= FOUND_MAX:
+            return frozenset((*invalid, *range(start, len(equations))))
+        invalid += batch.find(range(start, min(start + AT_ONCE, len(equations))))
+    return frozenset(invalid)
+
+
+class _Batch:
+    """Equations with their weights; points are read for some of them at a time."""
+
+    def __init__(self, equations: Sequence[Equation], curve: SlowCurve, ceremony: Ceremony) -> None:
+        self._equations, self._curve = equations, curve
+        self._encoded = ceremony.g1
+        self._generator = curve.read_g1(ceremony.g1)
+        self._one, self._power = curve.read_g2(ceremony.g2), curve.read_g2(ceremony.g2_x)
+        self._seed = digest("hitproof/reference-weights/v1", *(equation.state for equation in equations))
+        self._points: dict[bytes, G1] = {}
+
+    def find(self, places: Sequence[int]) -> list[int]:
+        """Those of the places whose equations do not hold."""
+        self._points = {self._encoded: self._generator}
+        readable = [place for place in places if self._read(self._equations[place])]
+        return [*(place for place in places if place not in readable), *_find(readable, self._hold)]
+
+    def _read(self, equation: Equation) -> bool:
+        """Read the points of an equation; whether all of them are points."""
         try:
             for encoded, _ in (*equation.left, *equation.right):
-                if encoded not in points:
-                    points[encoded] = curve.read_g1(encoded)
+                if encoded not in self._points:
+                    self._points[encoded] = self._curve.read_g1(encoded)
         except NotInForm:
-            invalid.add(place)
-    generator, one, power = curve.read_g1(ceremony.g1), curve.read_g2(ceremony.g2), curve.read_g2(ceremony.g2_x)
-    points[ceremony.g1] = generator
-    seed = digest("hitproof/reference-weights/v1", *(equation.state for equation in equations))
+            return False
+        return True
 
-    def hold(places: Sequence[int]) -> bool:
+    def _hold(self, places: Sequence[int]) -> bool:
         left: dict[bytes, int] = {}
-        right: dict[bytes, int] = {ceremony.g1: 0}
+        right: dict[bytes, int] = {self._encoded: 0}
         for place in places:
-            weight = int.from_bytes(digest("hitproof/reference-weight/v1", seed, place.to_bytes(8, "big")), "big")
-            for encoded, scalar in equations[place].left:
+            equation = self._equations[place]
+            weight = int.from_bytes(digest("hitproof/reference-weight/v1", self._seed, place.to_bytes(8, "big")), "big")
+            for encoded, scalar in equation.left:
                 left[encoded] = left.get(encoded, 0) + weight * scalar
-            for encoded, scalar in equations[place].right:
+            for encoded, scalar in equation.right:
                 right[encoded] = right.get(encoded, 0) - weight * scalar
-            right[ceremony.g1] -= weight * equations[place].generator
+            right[self._encoded] -= weight * equation.generator
         sums = [
-            curve.combine([points[name] for name in side], [scalar % ORDER for scalar in side.values()])
+            self._curve.combine([self._points[name] for name in side], [scalar % ORDER for scalar in side.values()])
             for side in (left, right)
         ]
-        return curve.is_product_one([(sums[0], power), (sums[1], one)])
-
-    invalid.update(_find([place for place in range(len(equations)) if place not in invalid], hold))
-    return frozenset(invalid)
+        return self._curve.is_product_one([(sums[0], self._power), (sums[1], self._one)])
 
 
 def _find(places: Sequence[int], hold: Callable[[Sequence[int]], bool]) -> list[int]:

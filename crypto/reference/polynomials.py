@@ -42,12 +42,15 @@ class Domain:
         if len(values) > self.size:
             raise NotInForm("more values than the domain has places")
         vanishing = self.vanishing(at)
-        total, place, root = 0, 1, self.root
+        # The sum is kept as one fraction: a division for every value would take most of the time of a proof.
+        above, below, place, root = 0, 1, 1, self.root
         for value in values:
             if value:
-                total += value * place * pow(at - place, -1, ORDER)
+                gap = at - place
+                above = (above * gap + value * place * below) % ORDER
+                below = below * gap % ORDER
             place = place * root % ORDER
-        return total * vanishing * pow(self.size, -1, ORDER) % ORDER
+        return above * vanishing * pow(below * self.size, -1, ORDER) % ORDER
 
     def weights(self) -> list[int]:
         """2^i at the first places: what turns bits into the slack."""

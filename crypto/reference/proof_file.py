@@ -140,11 +140,13 @@ def _accept_receipt(receipt: Receipt, signed: Envelope, trust: Trust, findings: 
 
 
 def _check_batch(hit: HitPart, batch: Body, record: Hit) -> None:
-    """Raise Refused unless the record is where it says it is in its batch."""
+    """Raise Refused unless the record is where it says it is in its batch, which is one of its tenant's."""
     with named("batch_invalid"):
         count = shape.integer(batch.value["count"])
         if inclusion_root(hit.position, count, leaf_hash(record.data), hit.path).hex() != batch.value["root"]:
             raise NotInForm("not the batch's root")
+    if is_one_epoch(batch.at_ms, record.at_ms) and batch.value["tenant"] != record.tenant:
+        raise Refused("tenant_mismatch", record.hit)
 
 
 def _check_tenancy(record: Hit, receipt: Receipt) -> None:

@@ -205,10 +205,18 @@ def _check_hit(notes: Notes, file: _ProofFile, receipt: ReadReceipt) -> HitRecor
     with notes.about("the hit", "batch_invalid"):
         record, batch = parse_hit_record(extra.record), _read_batch(extra)
         _verify_in_batch(extra, batch, leaf_hash(record.to_payload()))
+        _verify_batch_tenant(batch, record)
         verify_hit_receipt(record, file.proof.index, receipt, leaf_hash(receipt.to_leaf().encode()))
         _verify_origin(record, receipt.statement)
         notes.detail = f"{record.hit} is in the batch of leaf {file.proof.index} and came after its receipt"
     return record
+
+
+def _verify_batch_tenant(batch: HitBatch, record: HitRecord) -> None:
+    """Check that within one epoch the batch bears the hit's pseudonym; raises `VerificationError` (`tenant_mismatch`)."""
+    if epoch_of(batch.at_ms) == epoch_of(record.at_ms) and batch.tenant != record.tenant:
+        message = "the hit is in another tenant's batch"
+        raise VerificationError(message, reason="tenant_mismatch", expected=record.tenant, actual=batch.tenant)
 
 
 def _verify_origin(record: HitRecord, statement: ReceiptStatement) -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
+from ..applicability.claims import FOUND_MAX, Claim
 from ..applicability.statement import ApplicabilityStatement, WellFormednessStatement
 from ..errors import EncodingError, VerificationError
 from ..hit import HitRecord
@@ -17,9 +17,6 @@ from .applicability_rules import ApplicabilityRules
 from .documents import ApplicabilityPart, Documents, WellFormednessPart
 from .findings import Notes
 from .readings import ReadEmbedding
-
-if TYPE_CHECKING:
-    from ..applicability.claims import Claim
 
 WELL_FORMEDNESS_INVALID = "well_formedness_invalid"
 APPLICABILITY_INVALID = "applicability_invalid"
@@ -89,13 +86,16 @@ def settle(tried: Sequence[Tried], find_invalid: Callable[[Sequence[Claim]], fro
     settled = list(tried)
     places = [place for place, one in enumerate(tried) if one.claim is not None]
     claims = [one.claim for one in tried if one.claim is not None]
-    for number in find_invalid(claims) if claims else ():
+    for found, number in enumerate(sorted(find_invalid(claims)) if claims else ()):
         one = settled[places[number]]
-        settled[places[number]] = one.refused(VerificationError("the proof does not hold", reason=one.reason))
+        message = "the proof does not hold"
+        if found >= FOUND_MAX:
+            message = f"the proof was not looked at, because {FOUND_MAX} before it do not hold"
+        settled[places[number]] = one.refused(VerificationError(message, reason=one.reason))
     broken = {one.embedding for one in settled if one.reason == WELL_FORMEDNESS_INVALID and one.error is not None}
     for place, one in enumerate(settled):
         if one.reason == APPLICABILITY_INVALID and one.error is None and one.embedding in broken:
-            message = "the proof that its commitment is well formed does not hold"
+            message = "no proof that its commitment is well formed was found to hold"
             settled[place] = one.refused(VerificationError(message, reason="well_formedness_missing"))
     return settled
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from crypto.applicability.arkworks import Arkworks
-from crypto.applicability.claims import Claim
+from crypto.applicability.claims import FOUND_MAX, Claim
 from crypto.applicability.encoding import ApplicabilityProof, WellFormednessProof
 from crypto.applicability.setup import SetupError, load_setup
 from crypto.applicability.statement import ApplicabilityStatement
@@ -277,6 +277,38 @@ def test_a_batch_holds_both_kinds_of_proofs() -> None:
 
 def test_no_claims_are_all_valid() -> None:
     assert verifier().find_invalid([]) == frozenset()
+
+
+def test_of_very_many_false_claims_the_first_ones_are_found_and_none_behind_counts_as_true() -> None:
+    """A hundred thousand broken proofs in one bundle must not cost hours."""
+    (true,) = honest_claims(1)
+    wrong = replace(true, base=(true.base + 1) % ORDER)
+    curve = CountingCurve()
+    claims = [true, true, *[wrong] * (FOUND_MAX + 5), true, true]
+    counted = Verifier(curve, load_setup())
+    assert counted.find_invalid(claims) == frozenset(range(2, len(claims)))
+    few = curve.checks
+    curve.checks = 0
+    assert counted.find_invalid([*claims, *[wrong] * 2_000]) == frozenset(range(2, len(claims) + 2_000))
+    assert curve.checks <= few + 2 * 7  # a bundle of 2^5 times as many is halved so much more often
+
+
+def test_as_many_false_claims_as_are_looked_for_are_told_from_the_true_ones() -> None:
+    (true,) = honest_claims(1)
+    wrong = replace(true, base=(true.base + 1) % ORDER)
+    claims = [*[wrong, true] * (FOUND_MAX - 1), true, wrong]
+    assert verifier().find_invalid(claims) == {place for place, claim in enumerate(claims) if claim is wrong}
+
+
+class CountingCurve(Arkworks):
+    """Counts the checks of pairings."""
+
+    def __init__(self) -> None:
+        self.checks = 0
+
+    def is_product_one(self, pairs: Sequence[tuple[Any, Any]]) -> bool:
+        self.checks += 1
+        return super().is_product_one(pairs)
 
 
 def test_errors_that_cancel_each_other_are_both_found() -> None:

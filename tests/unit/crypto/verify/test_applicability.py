@@ -8,9 +8,11 @@ from dataclasses import replace
 
 import pytest
 
+from crypto.applicability.claims import FOUND_MAX, Claim
 from crypto.applicability.documents import Applicability
 from crypto.report_text import describe_report
 from crypto.verify import SampleRequest
+from crypto.verify.proofs import APPLICABILITY_INVALID, Tried, settle
 from tests.audit.applicability_tampering import hit, one_bad
 from tests.audit.bundles import HonestBundle, Plan, make_bundle, make_world
 from tests.audit.checking import check_of, reasons, verify
@@ -148,3 +150,15 @@ def test_a_bundle_without_proofs_never_imports_the_curve() -> None:
         "assert code == 0 and 'crypto.applicability.arkworks' not in sys.modules, code"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_proofs_that_nobody_looked_at_are_refused_and_said_to_be() -> None:
+    """What breaks too often is not gone through to its end, and a proof behind is never taken for a good one."""
+    claims = [Claim((), (), 0, place) for place in range(FOUND_MAX + 3)]
+    tried = [Tried(str(claim.mark), APPLICABILITY_INVALID, "sha256:", claim) for claim in claims]
+    settled = settle(tried, lambda claims: frozenset(range(1, len(claims))))
+    assert settled[0].error is None
+    texts = [str(one.error) for one in settled[1:]]
+    assert all("does not hold" in text for text in texts[:FOUND_MAX])
+    assert all("not looked at" in text for text in texts[FOUND_MAX:])
+    assert all(one.claim is None for one in settled[1:])

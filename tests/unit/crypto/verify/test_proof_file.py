@@ -9,6 +9,8 @@ import pytest
 
 from crypto.checkpoint import Checkpoint, sign_checkpoint
 from crypto.last_seen import LastSeen
+from crypto.pseudonym import EPOCH_MS
+from crypto.reference.proof_file import verify_proof_file as verify_second
 from crypto.release import EVIDENCE_TYPE
 from crypto.statement import EvidenceReference
 from crypto.tlog_proof import ReceiptProofExtra, format_tlog_proof, parse_tlog_proof
@@ -213,3 +215,23 @@ def test_a_receipt_that_names_a_release_otherwise_than_the_pool_does_is_refused(
         world.add_batch([world.pool.make_hit(receipt, policy)])
 
     assert refused_pool_hit(change) == [("receipts", "release_unlogged")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"tenant": "0" * 32}, [("hits", "tenant_mismatch")]),
+        ({"tenant": "0" * 32, "at_ms": EPOCH_MS * 10_000}, []),
+    ],
+)
+def test_a_batch_bears_the_hits_pseudonym_where_both_lie_in_one_epoch(
+    changes: dict[str, object], expected: list[tuple[str, str]]
+) -> None:
+    world = make_world(Plan(receipts=1, hits=0))
+    policy = next(iter(world.policies))
+    batch = world.add_batch([world.make_hit(world.receipts[0], policy)], **changes)
+    honest = world.export()
+    text = world.hit_proof(batch, 0)
+    assert reasons(verify_proof(honest, text)) == expected
+    second = verify_second(text.encode(), honest.trust_data, now_ms=honest.now_ms)
+    assert second.reason == (expected[0][1] if expected else None)
