@@ -9,9 +9,9 @@ from pathlib import Path
 from ..bundle import BundleParts
 from ..bundle_lines import PolicyLine
 from ..canonical import JsonValue
-from ..errors import VerificationError
+from ..errors import EncodingError, VerificationError
 from ..hit import HitRecord
-from ..similarity import COSINE_ONE, inner_product, threshold_integer
+from ..similarity import COSINE_ONE, inner_product, is_matchable, threshold_integer
 from .options import GivenQuery
 from .readings import ReadEmbedding, ReadReceipt
 
@@ -35,11 +35,14 @@ class Thresholds:
 
         Raises `VerificationError` (`tau_below_policy`), and `EncodingError` for a query out of bounds.
         """
+        norm_squared = inner_product(query, query)
+        if not is_matchable(norm_squared):
+            raise EncodingError("the query is zero or longer than the bound, so nothing is close to it")
         stated, tau = self.stated.get(record.policy), record.tau or 0
         if type(stated) is not int or not 0 <= stated <= COSINE_ONE:
             message = "the policy's document states no threshold from 0 to 10,000"
             raise VerificationError(message, reason="tau_below_policy", actual=record.policy)
-        least = threshold_integer(stated, inner_product(query, query))
+        least = threshold_integer(stated, norm_squared)
         if tau < least:
             message = "the hit passed a lower threshold than its policy asks for"
             raise VerificationError(message, reason="tau_below_policy", expected=f"{least} or more", actual=tau)
