@@ -10,6 +10,7 @@ from typing import Any, Final
 import structlog
 from sqlalchemy import Connection
 
+from crypto.applicability.suites import SUITES
 from crypto.errors import Error
 from server.api.authentication import Authenticator
 from server.api.limits import RequestLimits
@@ -260,7 +261,10 @@ class Gateway:
         await asyncio.to_thread(self.database.close)
 
     async def _note_embedder(self) -> None:
-        """Say so when the embedder is another than last time: its vectors never meet the old ones, which expire unseen."""
+        """Say so when the embedder is another than last time: its vectors never meet the old ones, which expire unseen.
+
+        And when its vectors are longer than any that proofs of hits by meaning can be about.
+        """
 
         def note(connection: Connection) -> str | None:
             platform = PlatformRepository(connection)
@@ -272,6 +276,8 @@ class Gateway:
         before = await self.database.write(note)
         if before is not None and before != self.embedder.digest:
             log.warning("embedder_changed", before=before, now=self.embedder.digest)
+        if self.embedder.dimension > SUITES[-1].size:
+            log.warning("hits_not_provable", dimension=self.embedder.dimension, at_most=SUITES[-1].size)
 
     def _forget_tenant(self, tenant: TenantId) -> None:
         self.totals.forget(tenant)

@@ -26,6 +26,8 @@ PERIOD_S: Final = 60.0
 #: How far back hits are looked for, the newest first: what lies behind is proved when somebody asks.
 HORIZONS_MS: Final = (60_000, 600_000, 3_600_000)
 PAGE: Final = 500
+#: Where few of many tenants have hits, one step looks no further than this, and the next one goes on behind it.
+TENANTS_PER_STEP: Final = 100
 #: Hits that could not be proved, and are left alone as long as they are among the last so many.
 REMEMBERED_MAX: Final = 10_000
 
@@ -65,10 +67,10 @@ class BackgroundProofs:
         tenants = [row.id for row in rows if row.status == "active"]
         # Whose turn was last comes last: no tenant's hits wait for all of another's.
         start = tenants.index(self._last) + 1 if self._last in tenants else 0
-        for tenant in [*tenants[start:], *tenants[:start]]:
+        for tenant in [*tenants[start:], *tenants[:start]][:TENANTS_PER_STEP]:
+            self._last = tenant
             hit = await self._newest(tenant)
             if hit is not None:
-                self._last = tenant
                 return await self._prove(tenant, hit)
         return False
 

@@ -56,6 +56,6 @@ def build_applicability(
     )
     return ApplicabilityParts(
         service,
-        MissingProofs(database, tenants, service, proofs_max=settings.applicability_export_max),
+        MissingProofs(database, tenants, service, clock, proofs_max=settings.applicability_export_max),
         BackgroundProofs(database, tenants, service, clock, per_minute=settings.applicability_background_per_minute),
     )

@@ -84,8 +84,8 @@ class ApplicabilityService:
         found = await self._find(tenant, hit)
         if found is not None:
             return found
-        if self._waiting >= self._queue_max:
-            raise ProverBusy("too many hits wait for their proof; try again in a moment")
+        # Before anything is done for it: a runner may have to be asked, and that often it may not be.
+        self._limits.count(tenant.id)
         return await self._make(tenant, hit, is_asked_for=True)
 
     async def open_query(self, tenant: TenantContext, hit: StoredHit) -> Query | None:
@@ -117,16 +117,16 @@ class ApplicabilityService:
         self, tenant: TenantContext, hit: StoredHit, *, is_asked_for: bool, is_export: bool = False
     ) -> Outcome:
         began_s = self._clock.monotonic_s()
+        # A runner may take its time to state a vector: nobody else's turn waits for it, and no place in the queue.
+        ready = await self._prepare(tenant, hit)
+        if is_asked_for and self._waiting >= self._queue_max:
+            raise ProverBusy("too many hits wait for their proof; try again in a moment")
         self._waiting += 1
         try:
-            # A runner may take its time to state a vector: nobody else's turn waits for it.
-            ready = await self._prepare(tenant, hit)
             async with self._turn:
                 outcome = await self._find(tenant, hit)
                 if outcome is not None:
                     return outcome
-                if is_asked_for:
-                    self._limits.count(tenant.id)
                 if isinstance(ready, Unprovable):
                     outcome = ready
                 else:

@@ -16,7 +16,14 @@ import structlog
 
 from server.audit.export import Exported, Exporter
 from server.audit.keys import ExportKeys
-from server.audit.request import ExportError, ExportNotReady, ExportRequest, ExportRunning, ExportsBusy
+from server.audit.request import (
+    ExportError,
+    ExportNotReady,
+    ExportRequest,
+    ExportRunning,
+    ExportsBusy,
+    ExportUnavailable,
+)
 from server.audit.settling import settle
 from server.log.storage import LogStorage
 from server.ports import Clock, RandomSource
@@ -60,6 +67,8 @@ class ExportJobs:
         self._tenants: dict[str, TenantId] = {}
         self._progress: dict[str, tuple[int, int]] = {}
         self._unproved: OrderedDict[str, int] = OrderedDict()
+        self._preparing: set[asyncio.Task[object]] = set()
+        self._is_stopping = False
 
     async def recover(self) -> None:
         """Say of every export that the last process on this folder did not finish that it failed, and tidy up."""
@@ -126,8 +135,7 @@ class ExportJobs:
         self._take_place(name, tenant)
 
         async def work() -> Exported:
-            if prepare is not None:
-                await prepare()
+            await self._prepare(prepare)
             return await self._on_thread(lambda: self._export(tenant, name, keys, request))
 
         task = asyncio.create_task(work())
@@ -156,7 +164,13 @@ class ExportJobs:
         return path
 
     async def stop(self) -> None:
-        """Wait for running exports and end the threads: one cannot be ended before, and what it makes is bounded."""
+        """Wait for running exports and end the threads: one cannot be ended before, and what it makes is bounded.
+
+        One whose proofs are still being made goes no further: that takes minutes, and can be had again.
+        """
+        self._is_stopping = True
+        for task in self._preparing:
+            task.cancel()
         await self.drain()
         await asyncio.to_thread(self._threads.shutdown)
 
@@ -181,8 +195,7 @@ class ExportJobs:
                 await self._database.write(lambda c: AuditJobRepository(c, tenant).add(job))
             finally:
                 begun.set()
-            if prepare is not None:
-                await prepare()
+            await self._prepare(prepare)
             exported = await self._on_thread(lambda: self._export(tenant, job.id, keys, request))
             await self._on_thread(lambda: _write_bundle(path, exported.data))
             self._note_unproved(job.id, exported.unproved)
@@ -199,6 +212,21 @@ class ExportJobs:
             if not is_kept:
                 path.unlink(missing_ok=True)
             path.with_suffix(_MARK).unlink(missing_ok=True)
+
+    async def _prepare(self, prepare: Preparation | None) -> None:
+        """Do what comes before an export; raises `ExportUnavailable` where the gateway ends meanwhile."""
+        if prepare is None:
+            return
+        task: asyncio.Task[object] = asyncio.ensure_future(prepare())
+        self._preparing.add(task)
+        try:
+            await asyncio.wait({task})
+        finally:
+            self._preparing.discard(task)
+            task.cancel()
+        if task.cancelled() and self._is_stopping:
+            raise ExportUnavailable("the gateway ended before the export did; start it again")
+        task.result()
 
     def _set_mark(self, tenant: TenantId, job: str) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -84,6 +84,7 @@ def _check_torch(_settings: Settings) -> Finding:
 
 
 def _check_embedder(settings: Settings) -> Finding:
+    from crypto.applicability.suites import SUITES
     from server.serving import load_configured_embedder
 
     try:
@@ -91,7 +92,9 @@ def _check_embedder(settings: Settings) -> Finding:
         vector = embedder.embed(["is anybody there?"])
     except Error as error:
         return Finding("embedder", False, str(error), "correct the setting `embedder`, or reinstall its package")
-    return Finding("embedder", True, f"{vector.shape[1]} dimensions, {embedder.digest[:23]}…")
+    dimension, largest = vector.shape[1], SUITES[-1].size
+    unproved = f"; above {largest:,} no hit by meaning can be proved" if dimension > largest else ""
+    return Finding("embedder", True, f"{dimension} dimensions, {embedder.digest[:23]}…{unproved}")
 
 
 def _check_data(settings: Settings) -> Finding:

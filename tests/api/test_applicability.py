@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 from sqlalchemy import Connection
+from structlog.testing import capture_logs
 
 from crypto.bundle import parse_bundle
 from crypto.canonical import parse_canonical_json
@@ -266,8 +267,10 @@ def test_with_the_query_that_it_is_about_a_proof_is_forgotten(house: InProcess) 
 def test_vectors_beyond_every_suite_are_said_to_be(tmp_path: Path) -> None:
     embedder = WordEmbedder(name="long words")
     embedder.dimension = 2_049
-    with in_process(tmp_path, Options(quota=GENEROUS, settings=SETTINGS, embedder=embedder)) as house:
+    options = Options(quota=GENEROUS, settings=SETTINGS, embedder=embedder)
+    with capture_logs() as lines, in_process(tmp_path, options) as house:
         refused(get(house, hit_by_meaning(house)), 409, "unsupported_dimension")
+    assert [line["dimension"] for line in lines if line["event"] == "hits_not_provable"] == [2_049]
 
 
 def test_what_our_own_decision_contradicts_is_a_fault_of_ours(

@@ -13,6 +13,9 @@ from crypto.applicability.statement import ApplicabilityStatement
 from crypto.applicability.suites import Suite, find_suite
 from server.applicability.build import ApplicabilityParts, build_applicability
 from server.applicability.outcomes import ProvedHit, Unprovable
+from server.audit.keys import ExportKeys
+from server.audit.request import ExportRequest
+from server.errors import RateLimited
 from server.prover.errors import ProverBusy
 from server.prover.prover import Prover
 from server.reuse.tenant_directory import TenantContext
@@ -213,12 +216,78 @@ def test_a_runner_that_takes_its_time_holds_up_nobody_else(tmp_path: Path) -> No
         assert isinstance(await parts_of(gateway, prover).service.ensure(contexts[1], quick), ProvedHit)
         quicker = await hit_by_meaning(gateway, ALSO_ALIKE, tenant=1)
         stater = SlowRunner(gateway.gateway.embedding_statements.state_now)
-        service = parts_of(gateway, prover, stater).service
+        service = parts_of(gateway, prover, stater, applicability_queue_max=1).service
         waiting = asyncio.create_task(service.ensure(contexts[0], slow))
         await stater.asked.wait()
         assert isinstance(await service.ensure(contexts[1], quicker), ProvedHit)
         stater.gate.set()
         assert isinstance(await waiting, ProvedHit)
+
+    run(tmp_path, scenario)
+
+
+def test_beyond_a_tenants_limit_no_runner_is_asked(tmp_path: Path) -> None:
+    async def scenario(gateway: FakeGateway) -> None:
+        hit, tenant = await hit_by_meaning(gateway), await context_of(gateway)
+        stater = SlowRunner(gateway.gateway.embedding_statements.state_now)
+        service = parts_of(gateway, SteeredProver(), stater, applicability_per_minute=0).service
+        with pytest.raises(RateLimited):
+            await asyncio.wait_for(service.ensure(tenant, hit), 5)
+        assert not stater.asked.is_set()
+
+    run(tmp_path, scenario)
+
+
+class LateProver(SteeredProver):
+    """Takes six minutes for every proof of a hit."""
+
+    def __init__(self, gateway: FakeGateway) -> None:
+        super().__init__()
+        self._gateway = gateway
+
+    async def prove_applicability(self, statement: ApplicabilityStatement, vector: Sequence[int], seed: bytes) -> bytes:
+        self._gateway.clock.advance(360)
+        return await super().prove_applicability(statement, vector, seed)
+
+
+def test_an_export_waits_for_its_proofs_no_longer_than_minutes(tmp_path: Path) -> None:
+    async def scenario(gateway: FakeGateway) -> None:
+        for text in (ALIKE, ALSO_ALIKE):
+            await hit_by_meaning(gateway, text)
+        missing = parts_of(gateway, LateProver(gateway)).missing
+        assert await missing.make(gateway.tenants[0].id, ExportRequest(applicability=True)) == 1
+
+    run(tmp_path, scenario)
+
+
+def test_a_gateway_that_ends_does_not_wait_for_an_exports_proofs(tmp_path: Path) -> None:
+    async def scenario(gateway: FakeGateway) -> None:
+        state, owner = gateway.gateway.state, gateway.tenants[0].id
+        context, began = await context_of(gateway), asyncio.Event()
+
+        async def prepare() -> None:
+            began.set()
+            await asyncio.sleep(3_600)
+
+        keys = ExportKeys(context.pseudonym_key, context.open_with, state.gateway_signer)
+        job = await state.export_jobs.start(owner, keys, ExportRequest(), prepare=prepare)
+        await began.wait()
+        await asyncio.wait_for(state.export_jobs.stop(), 30)
+        ended = await state.export_jobs.get(owner, job.id)
+        assert (ended.state, ended.error) == ("failed", "the gateway ended before the export did; start it again")
+
+    run(tmp_path, scenario)
+
+
+def test_behind_the_answers_one_step_looks_at_so_many_tenants_and_the_next_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(gateway: FakeGateway) -> None:
+        monkeypatch.setattr("server.applicability.background.TENANTS_PER_STEP", 1)
+        await hit_by_meaning(gateway, tenant=1)
+        background = parts_of(gateway, SteeredProver()).background
+        steps = [await background.step() for _ in range(2 * len(gateway.tenants))]
+        assert steps.count(True) == 1
 
     run(tmp_path, scenario)
 
