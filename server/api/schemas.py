@@ -157,7 +157,8 @@ class AuditExportBody(Body):
     """`POST /v1/audit/export`: hits and receipts from `since_ms` to before `until_ms`; `open` names what is opened.
 
     `open` takes kinds of commitments, of all receipts or of those that `receipts` names; `from_sizes` are checkpoints
-    that the auditor has seen; `applicability` has the proofs made first that hits by meaning lack.
+    that the auditor has seen; `applicability` opens the query vectors of hits by meaning, with their proofs, and first has
+    those made that they lack.
     """
 
     since_ms: StrictInt | None = Field(None, ge=0, le=9_007_199_254_740_991)
