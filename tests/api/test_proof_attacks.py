@@ -362,7 +362,7 @@ def faults_of(house: InProcess) -> tuple[str, ...]:
     return tuple(found.problems)
 
 
-@pytest.mark.parametrize("kind", ["commitment", "query", "salt"])
+@pytest.mark.parametrize("kind", ["query", "salt"])
 def test_what_no_export_can_open_is_told_so(kind: str) -> None:
     with pytest.raises(ExportError, match="can be opened"):
         ExportRequest(kinds=(kind,))
