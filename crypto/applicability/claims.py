@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from ..errors import EncodingError
 from ..similarity import NORM_BOUND_SQUARED
@@ -28,8 +27,6 @@ from .transcript import Transcript
 #: A point and what it is multiplied by, in 0 … r − 1.
 Term = tuple[Point, int]
 ReadPoint = Callable[[bytes], Point]
-#: So many false claims of a file are told from the true ones: looking for a hundred thousand would take hours.
-FOUND_MAX: Final = 64
 
 
 @dataclass(frozen=True, slots=True)

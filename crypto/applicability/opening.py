@@ -18,8 +18,8 @@ from ..canonical import digest_fields, encode_fields
 from ..errors import EncodingError, VerificationError
 from ..similarity import COMPONENT_MAX
 from .arkworks import Arkworks
+from .bisection import find_false
 from .blinding import commitment_blinding
-from .claims import FOUND_MAX
 from .curve import Curve, Point
 from .setup import Setup, load_setup
 from .suites import ORDER, Suite, suite_for
@@ -81,33 +81,10 @@ class OpeningVerifier:
             raise VerificationError(f"the opening is refused: {error}", reason=OPENING_MISMATCH) from error
 
     def find_invalid(self, claims: Sequence[OpeningClaim]) -> frozenset[int]:
-        """Return the positions of the claims that do not hold, with one sum if all do.
-
-        Otherwise halves are checked, first ones first, until each false claim is found: about 2·log₂ n sums for one
-        among n. Claims behind the `FOUND_MAX`-th false one are not looked at; they count as false too.
-        """
-        found: list[int] = []
-        # What is left to look at, first ones last, and whether some of it is known to be false.
-        left_over = [(range(len(claims)), False)]
-        while left_over:
-            positions, is_false = left_over.pop()
-            if not is_false and self._do_all_hold(claims[positions.start : positions.stop]):
-                continue
-            if len(positions) == 1:
-                found += positions
-                if len(found) == FOUND_MAX:
-                    return frozenset((*found, *range(positions.stop, len(claims))))
-                continue
-            first, second = positions[: len(positions) // 2], positions[len(positions) // 2 :]
-            if self._do_all_hold(claims[first.start : first.stop]):
-                left_over.append((second, True))
-            else:
-                left_over += [(second, False), (first, True)]
-        return frozenset(found)
+        """Return the positions of the claims that do not hold, with one sum if all do (`find_false`)."""
+        return find_false(len(claims), lambda place: self._do_all_hold(claims[place.start : place.stop]))
 
     def _do_all_hold(self, claims: Sequence[OpeningClaim]) -> bool:
-        if not claims:
-            return True
         weights = _weights([claim.opening for claim in claims])
         coefficients = _weighted_sum([claim.opening for claim in claims], weights)
         points = [*self._first_powers(len(coefficients)), *(claim.point for claim in claims)]

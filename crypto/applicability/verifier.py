@@ -16,7 +16,8 @@ from typing import Final, TypeVar
 from ..canonical import digest_fields, encode_fields
 from ..errors import EncodingError, VerificationError
 from .arkworks import Arkworks
-from .claims import FOUND_MAX, Claim, ReadPoint, applicability_claim, well_formedness_claim
+from .bisection import find_false
+from .claims import Claim, ReadPoint, applicability_claim, well_formedness_claim
 from .curve import Curve, Point
 from .encoding import encode_scalar
 from .setup import Setup, load_setup
@@ -69,35 +70,10 @@ class Verifier:
         return self._claim(well_formedness_claim, statement, proof, "well-formedness proof", WELL_FORMEDNESS_INVALID)
 
     def find_invalid(self, claims: Sequence[Claim]) -> frozenset[int]:
-        """Return the positions of the claims that do not hold, with one check of pairings if all do.
-
-        Otherwise halves are checked, first ones first, until each false claim is found: about 2·log₂ n checks for one
-        among n. Claims behind the `FOUND_MAX`-th false one are not looked at; they count as false too.
-        """
-        found: list[int] = []
-        # What is left to look at, first ones last, and whether some of it is known to be false.
-        left_over = [(range(len(claims)), False)]
-        while left_over:
-            positions, is_false = left_over.pop()
-            if not is_false and self._do_all_hold(claims[positions.start : positions.stop]):
-                continue
-            if len(positions) == 1:
-                found += positions
-                if len(found) == FOUND_MAX:
-                    return frozenset((*found, *range(positions.stop, len(claims))))
-                continue
-            first, second = positions[: len(positions) // 2], positions[len(positions) // 2 :]
-            if self._do_all_hold(claims[first.start : first.stop]):
-                left_over.append((second, True))
-            else:
-                left_over += [(second, False), (first, True)]
-        return frozenset(found)
+        """Return the positions of the claims that do not hold, with one check of pairings if all do (`find_false`)."""
+        return find_false(len(claims), lambda place: self._do_all_hold(claims[place.start : place.stop]))
 
     def _do_all_hold(self, claims: Sequence[Claim]) -> bool:
-        if not claims:
-            return True
-        if not claims:
-            return True
         left: list[tuple[Point, int]] = []
         right: list[tuple[Point, int]] = []
         base = 0

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ..applicability.claims import FOUND_MAX, Claim
+from ..applicability.bisection import FOUND_MAX
+from ..applicability.claims import Claim
 from ..applicability.statement import ApplicabilityStatement, WellFormednessStatement
 from ..errors import EncodingError, VerificationError
 from ..hit import HitRecord

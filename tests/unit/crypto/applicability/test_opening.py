@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from crypto.applicability.claims import FOUND_MAX
+from crypto.applicability.bisection import FOUND_MAX
 from crypto.applicability.opening import CommitmentOpening, OpeningVerifier, load_opening_verifier
 from crypto.applicability.setup import load_setup
 from crypto.applicability.suites import SUITES, suite_for

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from crypto.applicability.arkworks import Arkworks
-from crypto.applicability.claims import FOUND_MAX, Claim
+from crypto.applicability.bisection import FOUND_MAX
+from crypto.applicability.claims import Claim
 from crypto.applicability.encoding import ApplicabilityProof, WellFormednessProof
 from crypto.applicability.setup import SetupError, load_setup
 from crypto.applicability.statement import ApplicabilityStatement

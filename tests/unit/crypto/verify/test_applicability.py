@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from crypto.applicability.claims import FOUND_MAX, Claim
+from crypto.applicability.bisection import FOUND_MAX
+from crypto.applicability.claims import Claim
 from crypto.applicability.documents import Applicability
 from crypto.report_text import describe_report
 from crypto.verify import SampleRequest
