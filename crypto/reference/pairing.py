@@ -6,16 +6,22 @@ encodings are read here: Appendix C of draft-irtf-cfrg-pairing-friendly-curves, 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
-from py_ecc.fields import optimized_bls12_381_FQ as FQ
-from py_ecc.fields import optimized_bls12_381_FQ2 as FQ2
-from py_ecc.fields import optimized_bls12_381_FQ12 as FQ12
-from py_ecc.optimized_bls12_381 import optimized_curve as curve
-from py_ecc.optimized_bls12_381.optimized_pairing import final_exponentiate, pairing
+_RECURSION_LIMIT = sys.getrecursionlimit()
 
-from .errors import NotInForm
+from py_ecc.fields import optimized_bls12_381_FQ as FQ  # noqa: E402
+from py_ecc.fields import optimized_bls12_381_FQ2 as FQ2  # noqa: E402
+from py_ecc.fields import optimized_bls12_381_FQ12 as FQ12  # noqa: E402
+from py_ecc.optimized_bls12_381 import optimized_curve as curve  # noqa: E402
+from py_ecc.optimized_bls12_381.optimized_pairing import final_exponentiate, pairing  # noqa: E402
+
+# Importing py_ecc lifts the limit for the whole process, and a text that nests deep would then end it (SIGSEGV).
+sys.setrecursionlimit(_RECURSION_LIMIT)
+
+from .errors import NotInForm  # noqa: E402
 
 G1: TypeAlias = tuple[FQ, FQ, FQ]
 G2: TypeAlias = tuple[FQ2, FQ2, FQ2]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -231,3 +233,13 @@ def test_of_very_many_broken_proofs_only_the_first_are_looked_at_and_none_counts
     assert find_invalid(broken, cast(Any, curve), load_ceremony()) == frozenset(range(100_000))
     assert curve.read <= 2 * FOUND_MAX
     assert curve.checked <= 4 * FOUND_MAX
+
+
+def test_what_py_ecc_does_to_the_limit_of_recursion_is_undone() -> None:
+    """It lifts the limit of the whole process, and the next text that nests deep would overflow the stack and end it."""
+    program = (
+        "import sys; before = sys.getrecursionlimit(); import crypto.reference.pairing; "
+        "assert 'py_ecc' in sys.modules and sys.getrecursionlimit() == before"
+    )
+    root = Path(__file__).parents[2]
+    assert subprocess.run([sys.executable, "-c", program], cwd=root, timeout=60).returncode == 0

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import pytest
-from py_ecc.optimized_bls12_381 import optimized_curve
 
 from crypto.applicability.arkworks import Arkworks
 from crypto.applicability.curve import Curve
@@ -16,7 +15,7 @@ from crypto.applicability.suites import ORDER
 from crypto.errors import EncodingError
 from crypto.reference.ceremony import load_ceremony
 from crypto.reference.errors import NotInForm
-from crypto.reference.pairing import SlowCurve
+from crypto.reference.pairing import P, SlowCurve
 
 #: Both, and what each raises.
 CURVES: dict[str, tuple[Curve, type[Exception]]] = {
@@ -25,7 +24,6 @@ CURVES: dict[str, tuple[Curve, type[Exception]]] = {
 }
 Under: TypeAlias = tuple[Curve, type[Exception]]
 
-P = optimized_curve.field_modulus
 COMPRESSED, INFINITY, LARGER = 1 << 383, 1 << 382, 1 << 381
 SETUP = load_setup()
 G1, G2, G2_X = SETUP.powers[0], SETUP.g2, SETUP.g2_x
