@@ -73,6 +73,8 @@ class ProofRetention(TenantRepository):
             .limit(limit)
         )
         ids = list(self._run(old, {"before": before_ms}).scalars())
+        if not ids:
+            return 0
         self._delete_proofs(applicability.c.hit_id.in_(ids))
         return int(self._run(scoped_update(hits).where(hits.c.id.in_(ids)).values(query_vector=None)).rowcount)
 
