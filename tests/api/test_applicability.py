@@ -199,7 +199,9 @@ def test_as_json_it_says_how_far_the_proof_is(shared: InProcess, words: Words) -
     text = wait_for_file(shared, hit)
     answer = get(shared, hit, headers=accept).json()
     assert answer["applicability"] == {"state": "proved", "reason": None}
-    assert answer["proof"] == text
+    # Between the two the log may have grown, and paths lead to its newest checkpoint.
+    same = ("embedding", "proof", "query", "well_formedness")
+    assert [shown_in(answer["proof"])[name] for name in same] == [shown_in(text)[name] for name in same]
     assert "applicability" not in shared.call("GET", f"/v1/hits/{hit}/proof", headers=accept).json()
 
 
