@@ -24,10 +24,7 @@ def hmac_sha256(key: bytes, data: bytes) -> bytes:
 
 def fields(tag: str, *values: bytes) -> bytes:
     """The tag, a zero byte, and every value behind its length in 8 bytes."""
-    joined = tag.encode("ascii") + b"\x00"
-    for value in values:
-        joined += len(value).to_bytes(8, "big") + value
-    return joined
+    return tag.encode("ascii") + b"\x00" + b"".join(len(value).to_bytes(8, "big") + value for value in values)
 
 
 def digest(tag: str, *values: bytes) -> bytes:
