@@ -17,10 +17,6 @@ from server.api.limits import RequestLimits
 from server.api.state import AppState
 from server.applicability.build import build_applicability
 from server.audit.applicability_files import ApplicabilityFiles
-from server.embedding.async_embedder import AsyncEmbedder
-from server.index.device import device_index
-from server.index.growing import Growth
-from server.index.partitions import PartitionLimits, Partitions
 from server.outside import Outside
 from server.pooling import Pooling
 from server.prover.process import ProverProcess
@@ -43,8 +39,8 @@ from server.reuse.retention import QueryVectorRetention, Retention
 from server.reuse.storing import Storer
 from server.reuse.sweeper import Sweeper
 from server.reuse.tenant_directory import TenantDirectory
-from server.reuse.vectors import VectorReader
 from server.reusing import build_engine
+from server.searching import build_embedder, build_partitions
 from server.settings import Settings
 from server.store.database import Database
 from server.store.platform import PlatformRepository
@@ -70,7 +66,7 @@ class Gateway:
         clock = outside.clock
         self.database = Database(settings.database, on_fatal=outside.on_fatal)
         self.proving = Proving(settings, outside, telemetry, self.database)
-        self.embedder = _embedder(settings, outside, telemetry)
+        self.embedder = build_embedder(settings, outside, telemetry)
         self.tenants = TenantDirectory(
             self.database,
             outside.key_provider,
@@ -79,7 +75,7 @@ class Gateway:
             keep_s=settings.tenant_cache_s,
             tenants_max=settings.tenant_cache_max,
         )
-        self.partitions = _partitions(settings, outside, self.database, self.tenants)
+        self.partitions = build_partitions(settings, outside, self.database, self.tenants)
         self.upstreams = UpstreamDirectory(outside.build_upstream)
         self.models = ModelRegistry(self.database, self.upstreams, clock, outside.random)
         self.recorder = Recorder(
@@ -301,35 +297,3 @@ def _note_end(task: asyncio.Task[None]) -> None:
     error = None if task.cancelled() else task.exception()
     if error is not None:
         log.error("background_work_ended", error=type(error).__name__, exc_info=error)
-
-
-def _embedder(settings: Settings, outside: Outside, telemetry: Telemetry) -> AsyncEmbedder:
-    return AsyncEmbedder(
-        outside.embedder,
-        batch_max=settings.embed_batch_max,
-        queue_max=settings.embed_queue_max,
-        timeout_s=settings.embed_timeout_s,
-        observe=lambda report: telemetry.embed_batch.observe(report.size),
-    )
-
-
-def _partitions(settings: Settings, outside: Outside, database: Database, tenants: TenantDirectory) -> Partitions:
-    vectors = VectorReader(
-        database,
-        tenants,
-        outside.clock,
-        embedder_digest=outside.embedder.digest,
-        dimension=outside.embedder.dimension,
-    )
-    return Partitions(
-        vectors.load_partition,
-        dimension=outside.embedder.dimension,
-        clock=outside.clock,
-        limits=PartitionLimits(
-            bytes_max=settings.index_bytes_max,
-            load_wait_s=settings.index_load_timeout_s,
-            threads=settings.index_threads,
-            growth=Growth(device=device_index(settings.index_device, outside.embedder.dimension)),
-        ),
-        row_loader=vectors.load_rows,
-    )
